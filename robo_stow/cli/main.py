@@ -1,0 +1,49 @@
+"""Entry point of ``robo-stow``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from robo_stow import __version__
+from robo_stow.cli import bench_traffic, floor, inventory, run, simulate
+from robo_stow.errors import RoboStowError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="robo-stow",
+        description="Open fulfilment-centre stack for ROS 2: simulate, run and question a site.",
+    )
+    parser.add_argument("--version", action="version", version=f"robo-stow {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run.add_parser(commands)
+    simulate.add_parser(commands)
+    floor.add_parser(commands)
+    inventory.add_parser(commands)
+    bench = commands.add_parser("bench", help="measure a room against public benchmarks")
+    benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)
+    bench_traffic.add_parser(benches)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; a user's mistake is one line on stderr and exit code 2."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except RoboStowError as error:
+        print(f"robo-stow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Errors a user can cause; the command line prints them in one line, never as a traceback."""
+
+from __future__ import annotations
+
+
+class RoboStowError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class InputError(RoboStowError):
+    """A file, message, service request or command line holds a value that cannot be used.
+
+    Args:
+        source: file path or message/service name the value came from.
+        field: dotted path of the field, or ``line N`` in a line-oriented file.
+        value: the offending value as given.
+        message: what would have been right.
+    """
+
+    def __init__(self, source: object, field: str, value: object, message: str) -> None:
+        self.source = str(source)
+        self.field = field
+        self.value = value
+        self.message = message
+        super().__init__(f"{self.source}: {field} = {value!r}: {message}")

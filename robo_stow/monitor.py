@@ -1,0 +1,230 @@
+"""What the control room sees: key figures, the floor's heat map, and conflicts.
+
+The monitor only listens. Conflicts come from the independent checker, which shares nothing with
+the planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_stow.floor.building import Building
+from robo_stow.floor.start import pod_cells
+from robo_stow.messages import (
+    Alarm,
+    FleetState,
+    Instruct,
+    LiftResult,
+    Load,
+    Message,
+    OrderArrived,
+    OrderShipped,
+    PickVisit,
+    PodPlaces,
+    PodSpace,
+    Scan,
+    ScanResult,
+    UnitStatus,
+)
+from robo_stow.traffic.checker import Checker
+
+SAMPLE = 10.0
+"""Seconds between points of the activity curves."""
+
+
+class MonitorCore:
+    """Counts what the rooms report; `figures` gives the totals at any time.
+
+    Repeated records are counted once: orders and pallets by name, handwork by its number.
+    """
+
+    consumes = (
+        FleetState,
+        PodPlaces,
+        OrderArrived,
+        OrderShipped,
+        PickVisit,
+        Instruct,
+        Scan,
+        LiftResult,
+        PodSpace,
+        Alarm,
+    )
+
+    def __init__(self, building: Building, seed: int) -> None:
+        self.building = building
+        self.seed = seed
+        self.now = 0.0
+        self.alarms: list[Alarm] = []
+        self.conflicts = 0
+        self.travel: NDArray[np.int64] = np.zeros(building.grid.cells, np.int64)
+        self.order_to_ship: list[float] = []
+        self.activity: list[tuple[float, float, float, float, float]] = []
+        self.station_busy: dict[str, list[float]] = {s.id: [] for s in building.stations}
+        self._checker = Checker(building)
+        self._pods = pod_cells(building, seed).copy()
+        self._cell: NDArray[np.int32] = np.full(building.units, -1, np.int32)
+        self._load = np.zeros(building.units, np.uint8)
+        self._speed = np.zeros(building.units, np.float32)
+        self._status = np.zeros(building.units, np.uint8)
+        self._active_seconds = 0.0
+        self._unit_seconds = 0.0
+        self._received: set[str] = set()
+        self._shipped: set[str] = set()
+        self._lifted: set[str] = set()
+        self._lines_picked = 0
+        self._pieces_picked = 0
+        self._pieces_stowed = 0
+        self._kind = {s.id: s.kind for s in building.stations}
+        self._open_work: dict[str, set[int]] = {s.id: set() for s in building.stations}
+        self._done_work: dict[str, set[int]] = {s.id: set() for s in building.stations}
+        self._busy_in_sample = {s.id: 0.0 for s in building.stations}
+        self._busy = {s.id: 0.0 for s in building.stations}
+        self._visits: dict[str, tuple[int, int]] = {}
+        self._pods_handled = 0
+        self._face_free = np.full((building.pods, building.pod.faces), np.nan)
+        self._next_sample = SAMPLE
+
+    # -- intake ---------------------------------------------------------------------------------
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take in what the rooms said; conflicts go out as alarms."""
+        elapsed = max(0.0, now - self.now)
+        self.now = now
+        found: list[Message] = []
+        for message in inbox:
+            if isinstance(message, FleetState):
+                found += self._on_fleet(message)
+            elif isinstance(message, PodPlaces):
+                self._pods[message.pod] = message.cell
+            elif isinstance(message, Instruct):
+                if message.work not in self._done_work[message.station]:
+                    self._open_work[message.station].add(message.work)
+            elif isinstance(message, Scan):
+                self._on_scan(message)
+            elif isinstance(message, PickVisit):
+                self._on_visit(message)
+            elif isinstance(message, OrderArrived):
+                self._received.add(message.order)
+            elif isinstance(message, OrderShipped):
+                if message.order not in self._shipped:
+                    self._shipped.add(message.order)
+                    self.order_to_ship.append(message.stamp - message.arrived)
+            elif isinstance(message, LiftResult):
+                if message.ok:
+                    self._lifted.add(message.pallet)
+            elif isinstance(message, PodSpace):
+                self._face_free[list(message.pod), list(message.face)] = message.free
+            elif isinstance(message, Alarm):
+                self.alarms.append(message)
+        self._account(elapsed)
+        return found
+
+    def _on_fleet(self, state: FleetState) -> list[Alarm]:
+        moved = self._cell[state.unit] != state.cell
+        np.add.at(self.travel, state.cell[moved], 1)
+        self._cell[state.unit] = state.cell
+        self._load[state.unit] = state.load
+        self._speed[state.unit] = state.speed
+        self._status[state.unit] = state.status
+        conflicts = self._checker.check(state, self._pods)
+        self.conflicts += len(conflicts)
+        self.alarms += conflicts
+        return conflicts
+
+    def _on_scan(self, scan: Scan) -> None:
+        done = self._done_work[scan.station]
+        if scan.work in done:
+            return
+        done.add(scan.work)
+        self._open_work[scan.station].discard(scan.work)
+        if scan.result == ScanResult.REFUSED:
+            return
+        if self._kind[scan.station] == "pick":
+            self._lines_picked += 1
+            self._pieces_picked += scan.quantity
+        else:
+            self._pieces_stowed += scan.quantity
+
+    def _on_visit(self, visit: PickVisit) -> None:
+        last_visit, last_pod = self._visits.get(visit.station, (-1, -1))
+        if visit.visit > last_visit:
+            # Further faces of a pod that has not left count as the same handling.
+            self._pods_handled += visit.pod != last_pod
+            self._visits[visit.station] = (visit.visit, visit.pod)
+
+    def _account(self, elapsed: float) -> None:
+        active = (self._load != Load.NONE) | (self._speed > 0.0)
+        charging = self._status == UnitStatus.CHARGING
+        self._active_seconds += elapsed * float(np.count_nonzero(active))
+        self._unit_seconds += elapsed * len(active)
+        for station, work in self._open_work.items():
+            if work:
+                self._busy_in_sample[station] += elapsed
+        if self.now < self._next_sample:
+            return
+        self._next_sample += SAMPLE
+        units = len(active)
+        self.activity.append(
+            (
+                self.now,
+                float(np.count_nonzero(self._load == Load.POD)) / units,
+                float(np.count_nonzero(active & (self._load == Load.NONE))) / units,
+                float(np.count_nonzero(charging)) / units,
+                float(np.count_nonzero(self._pods < 0)),
+            )
+        )
+        for station, seconds in self._busy_in_sample.items():
+            self.station_busy[station].append(min(1.0, seconds / SAMPLE))
+            self._busy[station] += seconds
+            self._busy_in_sample[station] = 0.0
+
+    # -- figures --------------------------------------------------------------------------------
+
+    def figures(self) -> dict[str, Any]:
+        """Key figures so far; the keys of ``report.json`` that the monitor can know."""
+        picks = [s.id for s in self.building.stations if s.kind == "pick"]
+        hours = self.now / 3600.0
+        waits = np.array(self.order_to_ship, np.float64) / 60.0
+        fraction = 1.0 - float(np.nanmean(self._face_free)) if self._face_seen() else 0.0
+        busy = sum(self._busy[s] + self._busy_in_sample[s] for s in picks)
+        return {
+            "seed": self.seed,
+            "building": self.building.name,
+            "units": self.building.units,
+            "simulated_minutes": round(self.now / 60.0, 3),
+            "orders_received": len(self._received),
+            "orders_shipped": len(self._shipped),
+            "order_to_ship_minutes": {
+                "p50": _quantile(waits, 0.5),
+                "p90": _quantile(waits, 0.9),
+                "max": _quantile(waits, 1.0),
+            },
+            "lines_picked": self._lines_picked,
+            "units_picked": self._pieces_picked,
+            "lines_per_station_hour": _ratio(self._lines_picked, hours * len(picks)),
+            "pile_on": _ratio(self._pieces_picked, self._pods_handled),
+            "pods_handled": self._pods_handled,
+            "pallets_lifted": len(self._lifted),
+            "units_stowed": self._pieces_stowed,
+            "station_busy": _ratio(busy, self.now * len(picks)),
+            "unit_utilisation": _ratio(self._active_seconds, self._unit_seconds),
+            "storage_utilisation": round(fraction, 4),
+            "conflicts": self.conflicts,
+            "alarms": len(self.alarms),
+        }
+
+    def _face_seen(self) -> bool:
+        return bool(np.isfinite(self._face_free).any())
+
+
+def _quantile(values: NDArray[np.float64], q: float) -> float | None:
+    return round(float(np.quantile(values, q)), 3) if len(values) else None
+
+
+def _ratio(part: float, whole: float) -> float:
+    return round(part / whole, 4) if whole > 0 else 0.0

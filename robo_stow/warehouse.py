@@ -1,0 +1,73 @@
+"""A site put together: the cores of every room, by the node that hosts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from robo_stow.floor.building import Building
+from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.fulfilment.stations import PickStationCore, StowStationCore
+from robo_stow.inventory.core import InventoryCore
+from robo_stow.lifter.core import LifterCore
+from robo_stow.messages import Core
+from robo_stow.monitor import MonitorCore
+from robo_stow.sim.plant import Plant
+from robo_stow.traffic.manager import TrafficManager
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """All cores of one site; the order of `cores` is the order in which they are stepped."""
+
+    building: Building
+    plant: Plant
+    lifters: tuple[LifterCore, ...]
+    stations: tuple[PickStationCore | StowStationCore, ...]
+    inventory: InventoryCore
+    fulfilment: FulfilmentCore
+    traffic: TrafficManager
+    monitor: MonitorCore
+
+    @property
+    def cores(self) -> tuple[Core, ...]:
+        """From the floor up: what happens there is known to every decision of the same step."""
+        return (
+            self.plant,
+            *self.lifters,
+            *self.stations,
+            self.inventory,
+            self.fulfilment,
+            self.traffic,
+            self.monitor,
+        )
+
+
+def build_warehouse(
+    building: Building,
+    seed: int,
+    *,
+    database: str = "sqlite://",
+    orders_file: str | None = None,
+    clock: Callable[[], float] | None = None,
+) -> Warehouse:
+    """Build every core of ``building``.
+
+    Args:
+        database: SQLAlchemy URL of the ledger; the default lives in memory.
+        orders_file: CSV of orders to use instead of the building's own.
+        clock: time source (s) with which planning is measured; decisions never use it.
+    """
+    return Warehouse(
+        building=building,
+        plant=Plant(building, seed, orders_file),
+        lifters=tuple(LifterCore(building, site) for site in building.lifters),
+        stations=tuple(
+            (PickStationCore if station.kind == "pick" else StowStationCore)(building, station)
+            for station in building.stations
+        ),
+        inventory=InventoryCore(building, seed, database),
+        fulfilment=FulfilmentCore(building, seed),
+        traffic=TrafficManager(building, seed, clock=clock),
+        monitor=MonitorCore(building, seed),
+    )
