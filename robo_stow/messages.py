@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, Union
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -510,45 +510,45 @@ class PodSpace:
     free: tuple[float, ...]
 
 
-Request = Union[
-    ReceiveRequest,
-    ReserveRequest,
-    CancelRequest,
-    PickRequest,
-    ProposeRequest,
-    StowRequest,
-    ShipRequest,
-    MovePodRequest,
-]
+Request = (
+    ReceiveRequest
+    | ReserveRequest
+    | CancelRequest
+    | PickRequest
+    | ProposeRequest
+    | StowRequest
+    | ShipRequest
+    | MovePodRequest
+)
 """Answered by the inventory with one `Reply`; repeated by the asker until answered."""
 
-Message = Union[
-    FleetState,
-    Release,
-    Errands,
-    ErrandReports,
-    PodPlaces,
-    Alarm,
-    PalletArrived,
-    LiftRequest,
-    LiftResult,
-    LifterCommand,
-    LifterFeedback,
-    LifterState,
-    OrderArrived,
-    PickVisit,
-    StowVisit,
-    VisitDone,
-    Instruct,
-    Scan,
-    ToteReady,
-    TotePacked,
-    OrderShipped,
-    Request,
-    Reply,
-    StockLevels,
-    PodSpace,
-]
+Message = (
+    FleetState
+    | Release
+    | Errands
+    | ErrandReports
+    | PodPlaces
+    | Alarm
+    | PalletArrived
+    | LiftRequest
+    | LiftResult
+    | LifterCommand
+    | LifterFeedback
+    | LifterState
+    | OrderArrived
+    | PickVisit
+    | StowVisit
+    | VisitDone
+    | Instruct
+    | Scan
+    | ToteReady
+    | TotePacked
+    | OrderShipped
+    | Request
+    | Reply
+    | StockLevels
+    | PodSpace
+)
 
 
 class Core(Protocol):
