@@ -1,0 +1,70 @@
+"""What a user types, and what they get for a mistake: one line, no traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robo_stow.cli.main import main
+
+REPORT_KEYS = (
+    "seed",
+    "building",
+    "units",
+    "simulated_minutes",
+    "wall_seconds",
+    "orders_received",
+    "orders_shipped",
+    "order_to_ship_minutes",
+    "lines_picked",
+    "units_picked",
+    "lines_per_station_hour",
+    "pile_on",
+    "pallets_lifted",
+    "units_stowed",
+    "conflicts",
+    "stock_conserved",
+    "planner_ms_per_tick",
+    "unit_utilisation",
+    "storage_utilisation",
+)
+
+
+def test_simulate_writes_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "demo", "--minutes", "2", "--out", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert not [key for key in REPORT_KEYS if key not in report]
+    assert report["conflicts"] == 0
+    assert report["stock_conserved"] is True
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "Orders shipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["simulate", "no-such-building"], "no-such-building"),
+        (["simulate", "demo", "--orders", "missing.csv", "--minutes", "0.1"], "missing.csv"),
+        (["simulate", "demo", "--units", "100000", "--minutes", "0.1"], "100000"),
+        (["simulate", "demo", "--database", "nonsense", "--minutes", "0.1"], "nonsense"),
+        (["floor", "check", "missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path)] if arguments[0] == "simulate" else []
+    assert main([*arguments, *out]) != 0
+    error = capsys.readouterr().err.strip()
+    assert named in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "nan", "inf", "ten"])
+def test_minutes_must_be_a_positive_number(value: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", "demo", f"--minutes={value}"])
+    assert stop.value.code == 2
