@@ -1,0 +1,26 @@
+/* What a unit can do in this step: its legal operations, nearest to the goal first. */
+#ifndef RS_PLANNER_CANDIDATES_H
+#define RS_PLANNER_CANDIDATES_H
+
+#include <stdint.h>
+
+#include "grid.h"
+#include "joint.h"
+#include "operations.h"
+
+typedef struct {
+    int32_t cell;
+    int32_t heading;
+    int32_t goal;            /* dense id, or -1 */
+    int loaded;
+    int frozen;              /* may only wait */
+    const uint32_t *table;   /* distances to the goal; unused without a goal */
+    const uint8_t *standing; /* [cells] pods that a loaded unit cannot pass */
+    const uint8_t *blocked;  /* [cells] */
+} rs_situation;
+
+/* Fills out[] sorted by cost and returns how many; the operation that waits is always there. */
+int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_situation *unit,
+                      rs_candidate *out);
+
+#endif

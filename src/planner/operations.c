@@ -1,0 +1,65 @@
+#include "operations.h"
+
+#include <string.h>
+
+/* May `action` follow the `depth` actions of `op`? */
+static int canonical(const uint8_t *op, int depth, int action)
+{
+    if (depth == 0 || action == RS_FORWARD || action == RS_WAIT)
+        return 1;
+    if (op[depth - 1] == RS_WAIT)
+        return 0;
+    if (op[depth - 1] == RS_FORWARD)
+        return 1;
+    return action == RS_TURN_CW && op[depth - 1] == RS_TURN_CW &&
+           !(depth >= 2 && op[depth - 2] == RS_TURN_CW);
+}
+
+void rs_operations_init(rs_operations *ops, int depth)
+{
+    static const uint8_t order[RS_ACTIONS] = {RS_FORWARD, RS_TURN_CW, RS_TURN_CCW, RS_WAIT};
+    uint8_t actions[RS_OPS_MAX][RS_DEPTH_MAX], now[RS_DEPTH_MAX] = {0};
+    int tried[RS_DEPTH_MAX + 1], open[RS_DEPTH_MAX + 1];
+    memset(ops, 0, sizeof *ops);
+    memset(actions, 0, sizeof actions);
+    ops->depth = depth;
+    int d = 0;
+    tried[0] = 0;
+    while (d >= 0) {
+        if (d == depth || tried[d] == RS_ACTIONS) {
+            d--;
+            if (d >= 0)
+                ops->node[open[d]].skip = (int16_t)ops->nodes;
+            continue;
+        }
+        int action = order[tried[d]++];
+        if (!canonical(now, d, action))
+            continue;
+        rs_op_node *node = &ops->node[ops->nodes];
+        open[d] = ops->nodes++;
+        now[d] = node->action = (uint8_t)action;
+        node->depth = (uint8_t)(d + 1);
+        node->op = -1;
+        if (d + 1 == depth) {
+            node->op = (int16_t)ops->count;
+            memcpy(actions[ops->count], now, sizeof now);
+            ops->first[ops->count++] = now[0];
+        }
+        d++;
+        tried[d] = 0;
+    }
+    for (int a = 0; a < ops->count; a++) {
+        uint8_t left[RS_DEPTH_MAX];
+        memset(left, RS_WAIT, sizeof left);
+        memcpy(left, actions[a] + 1, (size_t)depth - 1);
+        int waits = 1;
+        for (int i = 0; i < depth; i++)
+            waits &= actions[a][i] == RS_WAIT;
+        if (waits)
+            ops->wait = (int16_t)a;
+        ops->tail[a] = -1;
+        for (int b = 0; b < ops->count; b++)
+            if (memcmp(actions[b], left, (size_t)depth) == 0)
+                ops->tail[a] = (int16_t)b;
+    }
+}

@@ -1,0 +1,30 @@
+/* Operations: the sequences of a few actions from which every unit chooses one a step. */
+#ifndef RS_PLANNER_OPERATIONS_H
+#define RS_PLANNER_OPERATIONS_H
+
+#include <stdint.h>
+
+enum { RS_FORWARD = 0, RS_TURN_CW = 1, RS_TURN_CCW = 2, RS_WAIT = 3, RS_ACTIONS = 4 };
+enum { RS_DEPTH_MAX = 5, RS_OPS_MAX = 256, RS_OP_NODES_MAX = 512 };
+
+/* The operations form a tree of common beginnings, stored depth first. */
+typedef struct {
+    uint8_t action;
+    uint8_t depth; /* actions up to and with this one */
+    int16_t op;    /* operation that ends here, or -1 */
+    int16_t skip;  /* next node when this action is not possible */
+} rs_op_node;
+
+typedef struct {
+    int depth, nodes, count;
+    rs_op_node node[RS_OP_NODES_MAX];
+    uint8_t first[RS_OPS_MAX];   /* first action */
+    int16_t tail[RS_OPS_MAX];    /* the operation that is left after the first action, then waits */
+    int16_t wait;                /* wait all the time */
+} rs_operations;
+
+/* Only one of the sequences with the same cells and final heading is kept: between two moves the
+ * turns come first, then the waits, and half a turn is two turns clockwise. */
+void rs_operations_init(rs_operations *ops, int depth);
+
+#endif

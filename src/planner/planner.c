@@ -1,0 +1,314 @@
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
+#include "planner.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "candidates.h"
+#include "grid.h"
+#include "joint.h"
+#include "operations.h"
+#include "search.h"
+#include "tables.h"
+
+/* Reading the clock is a system call: look at it once in so many attempts. */
+enum { RS_CLOCK_INTERVAL = 16 };
+
+struct rs_planner {
+    int32_t units;
+    rs_grid grid;
+    rs_operations ops;
+    rs_tables tables;
+    rs_joint joint;
+    rs_search search;
+    uint8_t *standing, *blocked;  /* [cells] */
+    int32_t *claimed;             /* [cells] scratch of the final check, all -1 */
+    int32_t *goal;                /* [units] dense ids of this step */
+    int32_t *goal_before;         /* [units] */
+    int32_t *waiting;             /* [units] steps since the goal was given */
+    int32_t *expected;            /* [units] cell*4+heading after the last step, or -1 */
+    int16_t *left_over;           /* [units] operation that continues the last step's */
+    int32_t *order, *scratch;     /* [units] */
+    uint64_t *key;                /* [units] */
+    uint64_t random;
+    rs_planner_stats stats;
+};
+
+static double cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static uint64_t next_random(rs_planner *p)
+{
+    uint64_t z = (p->random += UINT64_C(0x9E3779B97F4A7C15)); /* splitmix64 */
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+rs_planner *rs_planner_new(const rs_planner_config *config)
+{
+    if (config->depth < 2 || config->depth > RS_DEPTH_MAX || config->units < 0)
+        return NULL;
+    rs_planner *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->units = config->units;
+    p->random = config->seed;
+    rs_operations_init(&p->ops, config->depth);
+    if (rs_grid_init(&p->grid, config->width, config->height, config->exits, config->storage,
+                     config->cost))
+        goto fail;
+    size_t cells = (size_t)p->grid.cells + 1, n = (size_t)p->units + 1;
+    p->standing = calloc(cells, 1);
+    p->blocked = calloc(cells, 1);
+    p->claimed = malloc(cells * sizeof *p->claimed);
+    p->goal = malloc(n * sizeof *p->goal);
+    p->goal_before = malloc(n * sizeof *p->goal_before);
+    p->waiting = calloc(n, sizeof *p->waiting);
+    p->expected = malloc(n * sizeof *p->expected);
+    p->left_over = calloc(n, sizeof *p->left_over);
+    p->order = malloc(n * sizeof *p->order);
+    p->scratch = malloc(n * sizeof *p->scratch);
+    p->key = malloc(n * sizeof *p->key);
+    if (!p->standing || !p->blocked || !p->claimed || !p->goal || !p->goal_before || !p->waiting ||
+        !p->expected || !p->left_over || !p->order || !p->scratch || !p->key)
+        goto fail;
+    memset(p->claimed, -1, cells * sizeof *p->claimed);
+    memset(p->goal_before, -1, n * sizeof *p->goal_before);
+    memset(p->expected, -1, n * sizeof *p->expected);
+    if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
+                       (size_t)config->table_memory) ||
+        rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
+        rs_search_init(&p->search, &p->joint))
+        goto fail;
+    return p;
+fail:
+    rs_planner_free(p);
+    return NULL;
+}
+
+void rs_planner_free(rs_planner *p)
+{
+    if (!p)
+        return;
+    rs_search_free(&p->search);
+    rs_joint_free(&p->joint);
+    rs_tables_free(&p->tables);
+    rs_grid_free(&p->grid);
+    free(p->standing);
+    free(p->blocked);
+    free(p->claimed);
+    free(p->goal);
+    free(p->goal_before);
+    free(p->waiting);
+    free(p->expected);
+    free(p->left_over);
+    free(p->order);
+    free(p->scratch);
+    free(p->key);
+    free(p);
+}
+
+/* Reads a mask over the places into one over the cells; 1 when it changed. */
+static int read_mask(const rs_grid *g, const uint8_t *places, uint8_t *cells)
+{
+    uint8_t changed = 0;
+    for (int32_t c = 0; c < g->cells; c++) {
+        uint8_t now = places && places[g->place_of[c]] != 0;
+        changed |= now ^ cells[c];
+        cells[c] = now;
+    }
+    return changed;
+}
+
+static int32_t cell_at(const rs_grid *g, int32_t place)
+{
+    return place >= 0 && place < g->width * g->height ? g->id_of[place] : -1;
+}
+
+/* Places the units; on an error the floor is left empty. */
+static int read_units(rs_planner *p, const rs_planner_input *in, int32_t *unit)
+{
+    int32_t *occupant = p->joint.occupant;
+    int error = RS_PLAN_OK;
+    int32_t u = 0;
+    for (; u < p->units && !error; u++) {
+        int32_t cell = cell_at(&p->grid, in->cell[u]);
+        p->goal[u] = in->goal[u] == -1 ? -1 : cell_at(&p->grid, in->goal[u]);
+        if (cell < 0)
+            error = RS_PLAN_BAD_CELL;
+        else if (in->heading[u] >= RS_HEADINGS)
+            error = RS_PLAN_BAD_HEADING;
+        else if (in->goal[u] != -1 && p->goal[u] < 0)
+            error = RS_PLAN_BAD_GOAL;
+        else if (occupant[(int64_t)cell * RS_OCCUPANCY_STRIDE] >= 0)
+            error = RS_PLAN_SHARED_CELL;
+        if (error)
+            break;
+        p->joint.cell[u] = cell;
+        occupant[(int64_t)cell * RS_OCCUPANCY_STRIDE] = u;
+    }
+    if (error) {
+        *unit = u;
+        while (u-- > 0)
+            occupant[(int64_t)p->joint.cell[u] * RS_OCCUPANCY_STRIDE] = -1;
+    }
+    return error;
+}
+
+static int32_t find_candidate(const rs_planner *p, int32_t unit, int16_t op)
+{
+    for (int32_t k = 0; k < p->joint.candidates[unit]; k++)
+        if (rs_joint_candidate(&p->joint, unit, k)->op == op)
+            return k;
+    return -1;
+}
+
+/* The unit waits, and so do all that counted on its leaving. */
+static void make_wait(rs_planner *p, int32_t unit)
+{
+    rs_joint *j = &p->joint;
+    int32_t top = 0;
+    if (j->held[unit] >= 0)
+        rs_joint_drop(j, unit);
+    p->scratch[top++] = unit;
+    while (top > 0) {
+        int32_t u = p->scratch[--top];
+        const int32_t *here = j->occupant + (int64_t)j->cell[u] * RS_OCCUPANCY_STRIDE;
+        for (int d = 1; d <= p->ops.depth; d++) {
+            if (here[d] >= 0 && here[d] != u) {
+                int32_t other = here[d];
+                rs_joint_drop(j, other);
+                p->scratch[top++] = other;
+            }
+        }
+        rs_joint_take(j, u, find_candidate(p, u, p->ops.wait));
+    }
+}
+
+/* A conflict-free plan to start from: what is left of the last one for the units that are where it
+ * wanted them, waiting for the others. */
+static void continue_plan(rs_planner *p, const rs_planner_input *in)
+{
+    rs_joint *j = &p->joint;
+    for (int32_t u = 0; u < p->units; u++) {
+        int32_t k = -1;
+        if (p->expected[u] == j->cell[u] * RS_HEADINGS + in->heading[u])
+            k = find_candidate(p, u, p->left_over[u]);
+        if (k >= 0 && rs_joint_clash(j, u, k) == RS_CLASH_NONE)
+            rs_joint_take(j, u, k);
+        else
+            make_wait(p, u);
+    }
+}
+
+static int descending(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Those who have waited longest for their goal first, then the given priority, then the number. */
+static void rank_units(rs_planner *p, const rs_planner_input *in)
+{
+    for (int32_t u = 0; u < p->units; u++) {
+        if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->joint.cell[u] || p->goal[u] < 0)
+            p->waiting[u] = 0;
+        else if (p->waiting[u] < 0xFFFF)
+            p->waiting[u]++;
+        p->goal_before[u] = p->goal[u];
+        float priority = in->priority ? in->priority[u] : 0.0f;
+        uint64_t level = priority <= 0.0f ? 0 : priority >= 4095.0f ? 0xFFFFFF
+                                                : (uint64_t)(priority * 4096.0f);
+        p->key[u] = (p->goal[u] >= 0 ? UINT64_C(1) << 63 : 0) | (uint64_t)p->waiting[u] << 44 |
+                    level << 20 | (uint64_t)(0xFFFFF - u);
+    }
+    qsort(p->key, (size_t)p->units, sizeof *p->key, descending);
+    for (int32_t i = 0; i < p->units; i++) {
+        int32_t u = 0xFFFFF - (int32_t)(p->key[i] & 0xFFFFF);
+        p->order[i] = u;
+        p->search.rank[u] = i;
+    }
+}
+
+static void improve(rs_planner *p, const rs_planner_input *in, double started)
+{
+    int64_t attempts = 0;
+    if (p->units == 0)
+        return;
+    for (;; attempts++) {
+        if (in->iterations >= 0 ? attempts >= in->iterations
+                                : attempts % RS_CLOCK_INTERVAL == 0 &&
+                                      cpu_now() - started >= in->budget)
+            break;
+        int32_t u = (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
+        double change;
+        if (p->joint.held[u] > 0)
+            p->stats.accepted += rs_search_improve(&p->search, u, -0.5, &change);
+    }
+    p->stats.attempts = attempts;
+}
+
+static void write_actions(rs_planner *p, const rs_planner_input *in, uint8_t *action)
+{
+    rs_joint *j = &p->joint;
+    for (int32_t u = 0; u < p->units; u++)
+        action[u] = p->ops.first[rs_joint_candidate(j, u, j->held[u])->op];
+    if (!rs_joint_safe(j, in->heading, action, p->claimed)) {
+        p->stats.rejected++;
+        memset(action, RS_WAIT, (size_t)p->units);
+    }
+    for (int32_t u = 0; u < p->units; u++) {
+        const rs_candidate *c = rs_joint_candidate(j, u, j->held[u]);
+        int turned = action[u] == RS_TURN_CW ? 1 : action[u] == RS_TURN_CCW ? 3 : 0;
+        p->expected[u] = c->path[0] * RS_HEADINGS + ((in->heading[u] + turned) & 3);
+        p->left_over[u] = p->ops.tail[c->op];
+    }
+}
+
+int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, int32_t *unit)
+{
+    double started = cpu_now();
+    rs_joint *j = &p->joint;
+    int error = read_units(p, in, unit);
+    if (error)
+        return error;
+    p->stats.attempts = p->stats.accepted = 0;
+    read_mask(&p->grid, in->standing, p->standing);
+    if (read_mask(&p->grid, in->blocked, p->blocked))
+        rs_tables_forget(&p->tables);
+    rank_units(p, in);
+    for (int32_t u = 0; u < p->units; u++) {
+        rs_situation s = {j->cell[u], in->heading[u], p->goal[u], in->loaded && in->loaded[u],
+                          in->frozen && in->frozen[u], NULL, p->standing, p->blocked};
+        if (s.goal >= 0 && !s.frozen)
+            s.table = rs_tables_get(&p->tables, s.goal, s.loaded);
+        j->candidates[u] =
+            rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
+        j->weight[u] = 1.0;
+    }
+    continue_plan(p, in);
+    for (int32_t i = 0; i < p->units; i++)
+        if (j->held[p->order[i]] > 0)
+            rs_search_yield(&p->search, p->order[i]);
+    improve(p, in, started);
+    write_actions(p, in, action);
+    for (int32_t u = 0; u < p->units; u++) {
+        rs_joint_drop(j, u);
+        j->occupant[(int64_t)j->cell[u] * RS_OCCUPANCY_STRIDE] = -1;
+    }
+    p->stats.tables = (int64_t)p->tables.builds;
+    p->stats.cpu_seconds = cpu_now() - started;
+    return RS_PLAN_OK;
+}
+
+void rs_planner_get_stats(const rs_planner *p, rs_planner_stats *stats)
+{
+    *stats = p->stats;
+}

@@ -1,0 +1,64 @@
+/* Lifelong multi-agent planner: one joint step of all units at a time.
+ *
+ * Every unit holds one operation (a few actions). The joint plan of operations is free of conflicts
+ * at all times: it starts from what was left of the last step's operations, units then take better
+ * ones in order of priority, pushing others with priority inheritance, and what remains of the
+ * budget improves the weighted sum of expected arrival times. The first actions are returned. */
+#ifndef RS_PLANNER_PLANNER_H
+#define RS_PLANNER_PLANNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct rs_planner rs_planner;
+
+typedef struct {
+    int32_t width, height, units;
+    const uint8_t *exits;   /* [height*width] bit d: the place may be left in heading d; 0: a wall */
+    const uint8_t *storage; /* [height*width] or NULL */
+    const float *cost;      /* [height*width] extra steps of entering, or NULL */
+    int32_t depth;          /* actions of an operation, 2..RS_DEPTH_MAX */
+    int32_t allow_rotation; /* 0: no closed ring of units may all advance in one step */
+    uint64_t seed;
+    uint64_t table_memory;  /* bytes for distance tables */
+} rs_planner_config;
+
+typedef struct {
+    const int32_t *cell;     /* [units] grid index */
+    const uint8_t *heading;  /* [units] */
+    const int32_t *goal;     /* [units] grid index, or -1 */
+    const uint8_t *loaded;   /* [units] or NULL */
+    const uint8_t *frozen;   /* [units] or NULL */
+    const float *priority;   /* [units] or NULL */
+    const uint8_t *standing; /* [height*width] or NULL */
+    const uint8_t *blocked;  /* [height*width] or NULL */
+    double budget;           /* thread CPU seconds for improvement */
+    int64_t iterations;      /* >= 0: exactly so many improvement attempts instead */
+} rs_planner_input;
+
+typedef struct {
+    int64_t attempts;    /* improvement attempts of the last step */
+    int64_t accepted;
+    double cpu_seconds;  /* of the last step */
+    int64_t tables;      /* distance tables made so far */
+    int64_t rejected;    /* joint steps thrown away by the final check so far: always 0 */
+} rs_planner_stats;
+
+enum {
+    RS_PLAN_OK = 0,
+    RS_PLAN_BAD_CELL = 1,    /* a unit is outside the floor or on a wall */
+    RS_PLAN_BAD_HEADING = 2,
+    RS_PLAN_BAD_GOAL = 3,    /* a goal is outside the floor or a wall */
+    RS_PLAN_SHARED_CELL = 4, /* two units in one cell */
+};
+
+/* NULL when out of memory or the depth is out of range. */
+rs_planner *rs_planner_new(const rs_planner_config *config);
+void rs_planner_free(rs_planner *planner);
+
+/* Writes one action a unit; on an error code writes nothing and *unit is the unit at fault. */
+int rs_planner_step(rs_planner *planner, const rs_planner_input *input, uint8_t *action,
+                    int32_t *unit);
+void rs_planner_get_stats(const rs_planner *planner, rs_planner_stats *stats);
+
+#endif
