@@ -1,0 +1,1 @@
+"""The floor: the building's cells, stations and lifters, read from files and drawn."""
