@@ -99,6 +99,8 @@ def _core() -> ctypes.CDLL:
     core.rs_planner_free.argtypes = [_P]
     core.rs_planner_step.restype = ctypes.c_int
     core.rs_planner_step.argtypes = [_P, _P, _P, _P]
+    core.rs_planner_travel.restype = ctypes.c_int
+    core.rs_planner_travel.argtypes = [_P, ctypes.c_int32, _P, _P, _P, _P, _P]
     core.rs_planner_get_stats.restype = None
     core.rs_planner_get_stats.argtypes = [_P, _P]
     return core
@@ -296,10 +298,44 @@ class Planner:
             )
         return self._action.copy()
 
+    def travel_times(
+        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], goal: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Steps that an empty unit alone on the floor needs, for many starts and goals at once.
+
+        Args:
+            cell: [queries] grid index of each start.
+            heading: [queries] 0..3.
+            goal: [queries] grid index of each goal; queries sorted by goal are quickest.
+
+        Returns:
+            [queries] float32 steps with the floor's extra costs; -1 where there is no way.
+
+        Raises:
+            ValueError: arrays of different lengths, starts or goals on walls.
+        """
+        cell = np.ascontiguousarray(cell, np.int32)
+        heading = np.ascontiguousarray(heading, np.uint8)
+        goal = np.ascontiguousarray(goal, np.int32)
+        if not cell.shape == heading.shape == goal.shape:
+            raise ValueError("cell, heading and goal have different lengths")
+        steps = np.empty(cell.size, np.float32)
+        code = self._core.rs_planner_travel(
+            self._handle,
+            cell.size,
+            cell.ctypes.data,
+            heading.ctypes.data,
+            goal.ctypes.data,
+            steps.ctypes.data,
+            self._unit_address,
+        )
+        if code:
+            query = self._unit.value
+            raise ValueError(f"query {query} {_CODES[code]}")
+        return steps
+
     def stats(self) -> PlannerStats:
         """Counters of the last step and since the planner was made."""
         raw = _Stats()
         self._core.rs_planner_get_stats(self._handle, ctypes.byref(raw))
-        return PlannerStats(
-            raw.attempts, raw.accepted, raw.cpu_seconds, raw.tables, raw.rejected
-        )
+        return PlannerStats(raw.attempts, raw.accepted, raw.cpu_seconds, raw.tables, raw.rejected)

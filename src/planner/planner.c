@@ -308,6 +308,24 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     return RS_PLAN_OK;
 }
 
+int rs_planner_travel(rs_planner *p, int32_t queries, const int32_t *cell, const uint8_t *heading,
+                      const int32_t *goal, float *steps, int32_t *query)
+{
+    for (int32_t i = 0; i < queries; i++) {
+        int32_t from = cell_at(&p->grid, cell[i]), to = cell_at(&p->grid, goal[i]);
+        *query = i;
+        if (from < 0)
+            return RS_PLAN_BAD_CELL;
+        if (heading[i] >= RS_HEADINGS)
+            return RS_PLAN_BAD_HEADING;
+        if (to < 0)
+            return RS_PLAN_BAD_GOAL;
+        int32_t cost = rs_distance(rs_tables_get(&p->tables, to, 0), from, heading[i]);
+        steps[i] = cost >= RS_FAR ? -1.0f : (float)cost / RS_STEP_COST;
+    }
+    return RS_PLAN_OK;
+}
+
 void rs_planner_get_stats(const rs_planner *p, rs_planner_stats *stats)
 {
     *stats = p->stats;

@@ -59,6 +59,12 @@ void rs_planner_free(rs_planner *planner);
 /* Writes one action a unit; on an error code writes nothing and *unit is the unit at fault. */
 int rs_planner_step(rs_planner *planner, const rs_planner_input *input, uint8_t *action,
                     int32_t *unit);
+
+/* Travel cost, in steps, of each unit-less query: from cell[i] with heading[i] to goal[i], alone on
+ * the floor; -1 when there is no way. Uses the tables of the last step's blocked cells. Returns 0 or
+ * an error code, with *query the query at fault. */
+int rs_planner_travel(rs_planner *planner, int32_t queries, const int32_t *cell,
+                      const uint8_t *heading, const int32_t *goal, float *steps, int32_t *query);
 void rs_planner_get_stats(const rs_planner *planner, rs_planner_stats *stats);
 
 #endif

@@ -1,0 +1,90 @@
+"""``robo-stow bench traffic``: the planner on public lifelong instances."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from robo_stow.cli.options import count, positive
+from robo_stow.errors import InputError
+from robo_stow.floor.gridmap import Instance, instance_of_files, read_instance
+from robo_stow.traffic.benchmark import run_benchmark
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "traffic",
+        help="lifelong planning on a public instance",
+        description="Plan a public lifelong instance step by step; prints one JSON object: tasks "
+        "done, bound (2023 form: every unit alone on exact shortest times with turns), share of "
+        "bound, planning milliseconds a step (thread CPU time), peak memory.",
+    )
+    parser.add_argument("--instance", metavar="FILE.json", help="instance with its other files")
+    parser.add_argument("--map", metavar="FILE", help="MovingAI map, in place of --instance")
+    parser.add_argument("--agents", metavar="FILE", help="start locations (with --map)")
+    parser.add_argument("--tasks", metavar="FILE", help="tasks (with --map)")
+    parser.add_argument("--steps", type=count, metavar="N", help="steps (default: the instance's)")
+    parser.add_argument(
+        "--budget-ms",
+        type=positive,
+        default=100.0,
+        metavar="B",
+        help="thread CPU milliseconds a step (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--paths", type=Path, metavar="OUT.npz", help="write the plan for an outside validator"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON here")
+    parser.set_defaults(run=run)
+
+
+def _instance(args: argparse.Namespace) -> Instance:
+    if args.instance is not None:
+        for option in ("map", "agents", "tasks"):
+            if getattr(args, option) is not None:
+                raise InputError(
+                    "command line", f"--{option}", getattr(args, option), "not with --instance"
+                )
+        return read_instance(args.instance)
+    for option in ("map", "agents", "tasks", "steps"):
+        if getattr(args, option) is None:
+            raise InputError(
+                "command line", f"--{option}", None, "is needed when --instance is not given"
+            )
+    return instance_of_files(args.map, args.agents, args.tasks, args.steps)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the benchmark; exit code 1 when a step failed the planner's own final check."""
+    instance = _instance(args)
+    steps = args.steps or instance.steps
+    shown = time.monotonic()
+
+    def progress(step: int, done: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= 5.0:
+            shown = time.monotonic()
+            print(f"step {step} of {steps}: {done} tasks done", file=sys.stderr, flush=True)
+
+    result = run_benchmark(
+        instance, steps=steps, budget_ms=args.budget_ms, seed=args.seed, progress=progress
+    )
+    text = json.dumps(result.figures)
+    if args.paths is not None:
+        args.paths.parent.mkdir(parents=True, exist_ok=True)
+        plan = {"states": result.states}
+        if result.tasks is not None:
+            plan["tasks"] = result.tasks
+        np.savez_compressed(args.paths, **plan)
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 1 if result.figures["rejected_steps"] else 0
