@@ -36,8 +36,9 @@ Bays, in map order (west to east, north to south), with the wall cells where peo
 ``C``   charger
 ======  ==========================================================================================
 
-No cell is left against the arrow of the next one, and work cells (``P T B H``) are left neither
-into storage nor back into their queue. Stations and lifters are numbered in reading order.
+No cell is left against the arrow of the next one; work cells (``P T B H``) are entered from their
+queue only, and left neither into storage nor into a queue. Stations and lifters are numbered in
+reading order.
 
 One-way aisles with alternating directions, two-deep blocks and U-shaped station lanes follow
 Merschformann, Xie, Li: RAWSim-O, Logistics Research 11:8 (2018), and Lamballais, Roy, de Koster,
@@ -201,7 +202,7 @@ def _hall(cells: Cells, spec: LayoutSpec, top: int, left: int, height: int, widt
                 if not out and ring < rings - 1:
                     # The lane change ends in the next ring, unless this is that ring's corner.
                     r, c = row - DROW[outward], col - DCOL[outward]
-                    if r0 < r < r1 and c0 < c < c1 and _inside_side(side, r, c, r0, r1, c0, c1):
+                    if _inside_side(side, r, c, r0, r1, c0, c1):
                         cells.put(row, col, CellKind.TRAVEL, (outward + 2) % 4)
     # From the innermost lane into the aisles that lead away from it.
     inner = rings - 1
@@ -390,8 +391,10 @@ def parse(rows: Sequence[str]) -> Cells:
         for c, char in enumerate(row):
             for heading in range(4):
                 to_r, to_c = r + DROW[heading], c + DCOL[heading]
-                if 0 <= to_r < height and 0 <= to_c < width and _may_leave(
-                    char, heading, text[to_r][to_c]
+                if (
+                    0 <= to_r < height
+                    and 0 <= to_c < width
+                    and _may_leave(char, heading, text[to_r][to_c])
                 ):
                     cells.exits[r * width + c] |= 1 << heading
     cells.cost[np.isin(cells.kind, [CellKind.QUEUE, *_WORK])] = LANE_COST
@@ -409,11 +412,11 @@ def _may_leave(char: str, heading: int, to: str) -> bool:
         return False
     if char in _QUEUE:
         return _QUEUE[char] == heading
+    if to_kind in _WORK:
+        return False
     if char in _ONE_WAY:
         return _ONE_WAY[char] == heading or to_kind == CellKind.STORAGE
-    if kind in _WORK:
-        return to_kind not in (CellKind.STORAGE, CellKind.QUEUE)
-    return to_kind not in _WORK
+    return kind not in _WORK or to_kind not in (CellKind.STORAGE, CellKind.QUEUE)
 
 
 def _pair(stows: list[int], pallets: list[int], width: int) -> list[tuple[int, int]]:

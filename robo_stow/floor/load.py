@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from robo_stow.errors import InputError
 from robo_stow.floor import layout
@@ -240,7 +240,8 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 if key_node.value in keys:
                     raise yaml.constructor.ConstructorError(
-                        problem=f"{key_node.value!r} is given twice", problem_mark=key_node.start_mark
+                        problem=f"{key_node.value!r} is given twice",
+                        problem_mark=key_node.start_mark,
                     )
                 keys.add(key_node.value)
         return super().construct_mapping(node, deep)
@@ -278,11 +279,17 @@ def find_building(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml") and len(path.parts) == 1:
         path = shipped / f"{name_or_path}.yaml"
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # a name that no file can have
+        pass
     names = ", ".join(sorted(p.stem for p in shipped.glob("*.yaml")))
     raise InputError(
-        name_or_path, "building", name_or_path, f"is neither a file nor a shipped building ({names})"
+        name_or_path,
+        "building",
+        name_or_path,
+        f"is neither a file nor a shipped building ({names})",
     )
 
 
@@ -475,7 +482,7 @@ def _lifter(
     dock: Level,
     storage: Level,
 ) -> LifterSite:
-    """The arm stands ``reach`` beyond its hand-off cell, the dock position as far beyond the arm."""
+    """The arm stands ``reach`` beyond its hand-off cell, the dock position as far again."""
     grid = Grid(cells.width, cells.height, data["pitch"], cells.kind, cells.exits, cells.cost)
     x, y = (float(v[0]) for v in grid.xy(np.array([cell], np.int32)))
     heading = next(h for h in range(4) if grid.neighbour(queue[0], h) == cell)
@@ -519,7 +526,9 @@ def _check_sizes(reader: _Reader, data: dict[str, Any], cells: layout.Cells) -> 
         ("pods.size", data["pods"]["size"]),
     ):
         if size >= pitch:
-            raise reader.error(field, size, f"must be less than the pitch of the cells, {pitch:g} m")
+            raise reader.error(
+                field, size, f"must be less than the pitch of the cells, {pitch:g} m"
+            )
     drive = data["drive"]
     if drive["charge_below"] >= drive["charge_until"]:
         raise reader.error(

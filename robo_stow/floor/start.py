@@ -22,7 +22,7 @@ def pod_cells(building: Building, seed: int) -> NDArray[np.int32]:
 
 
 def unit_cells(building: Building, seed: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Storage cell, [units], all different, and heading of every unit: empty, beneath pods or not."""
+    """Storage cell, [units], all different, and heading of every unit; a pod may stand there."""
     rng = np.random.default_rng([seed, _UNIT_SALT])
     cells = rng.permutation(_storage(building))[: building.units]
     return cells, rng.integers(0, 4, building.units).astype(np.uint8)
