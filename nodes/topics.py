@@ -1,0 +1,70 @@
+"""Names on the ROS graph.
+
+A name in braces is a field of the record: records of one station or lifter travel on a topic of
+their own. Everything is absolute; a second site on one network takes another ROS domain.
+"""
+
+from __future__ import annotations
+
+import re
+
+from robo_stow import messages as records
+
+TOPICS: dict[type, str] = {
+    records.FleetState: "/fleet/state",
+    records.Release: "/fleet/release",
+    records.Errands: "/fleet/errands",
+    records.ErrandReports: "/fleet/errand_reports",
+    records.PodPlaces: "/fleet/pod_places",
+    records.Alarm: "/alarms",
+    records.PalletArrived: "/lifters/{lifter}/pallet_arrived",
+    records.LiftResult: "/lifters/{lifter}/result",
+    records.LifterCommand: "/lifters/{lifter}/command",
+    records.LifterFeedback: "/lifters/{lifter}/feedback",
+    records.LifterState: "/lifters/{lifter}/state",
+    records.OrderArrived: "/orders/arrived",
+    records.ToteReady: "/orders/tote_ready",
+    records.TotePacked: "/orders/tote_packed",
+    records.OrderShipped: "/orders/shipped",
+    records.PickVisit: "/stations/{station}/pick_visit",
+    records.StowVisit: "/stations/{station}/stow_visit",
+    records.VisitDone: "/stations/{station}/visit_done",
+    records.Instruct: "/stations/{station}/instruct",
+    records.Scan: "/stations/{station}/scan",
+    records.StockLevels: "/inventory/stock_levels",
+    records.PodSpace: "/inventory/pod_space",
+}
+"""Topic of each record."""
+
+SERVICES: dict[type, str] = {
+    records.ReceiveRequest: "/inventory/receive",
+    records.ReserveRequest: "/inventory/reserve",
+    records.CancelRequest: "/inventory/cancel",
+    records.PickRequest: "/inventory/pick",
+    records.ProposeRequest: "/inventory/propose",
+    records.StowRequest: "/inventory/stow",
+    records.ShipRequest: "/inventory/ship",
+    records.MovePodRequest: "/inventory/move_pod",
+}
+"""Service of each request."""
+
+LIFT = "/lifters/{lifter}/lift"
+HEARTBEAT = "/heartbeat"
+CLOCK = "/clock"
+KPI = "/kpi"
+DIAGNOSTICS = "/diagnostics"
+MAP = "/floor/map"
+MARKERS = "/floor/markers"
+TF = "/tf"
+UNIT_STATE = "/{unit}/state"
+
+
+def place_of(record: type) -> str | None:
+    """Field that names the station or lifter of a record; None for records of the whole site."""
+    field = re.search(r"\{(\w+)\}", TOPICS[record])
+    return field[1] if field else None
+
+
+def topic(name: str, **place: str) -> str:
+    """The name for one station, lifter or unit; what ROS names cannot hold becomes ``_``."""
+    return name.format(**{key: re.sub(r"\W", "_", value) for key, value in place.items()})
