@@ -1,0 +1,1 @@
+"""Drive units: motion profile, load, battery, and following released actions."""

@@ -1,0 +1,1 @@
+"""The embedded plant: drive units, lifters, people, packers, arrivals, and what goes wrong."""

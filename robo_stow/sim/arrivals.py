@@ -1,0 +1,134 @@
+"""Pallets that lorries bring to the docks of the lifters."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from robo_stow.floor.building import Building
+from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.messages import LiftResult, PalletArrived
+
+TARE = 25.0
+"""kg, an empty EUR pallet (EN 13698-1)."""
+CASE_VOLUME = 0.03
+"""m^3 of goods in a case; a piece larger than that is a case of its own."""
+CASES = (1, 2, 4, 6, 8, 12, 24, 48)
+"""Usual numbers of pieces in a case."""
+CASES_OF_SKU = 3.0
+"""Mean number of cases of one SKU on a mixed pallet."""
+STACK_VOLUME = 1.2 * 0.8 * 1.5
+"""m^3 of goods that fit on a pallet."""
+REPEAT = 10.0
+"""s after which a pallet that still stands at its dock is announced again."""
+
+
+def case_pieces(volume: float) -> int:
+    """Pieces in a case of goods of ``volume`` m^3 each."""
+    return max((n for n in CASES if n * volume <= CASE_VOLUME), default=1)
+
+
+class PalletArrivals:
+    """Pallets at a mean rate, to the lifters in turn; each dock takes the next when it is free.
+
+    At the start a pallet stands at every dock.
+    Contents are whole cases of SKUs drawn by demand, up to about ``pallet_pieces`` pieces, and no
+    more than fits on a pallet or may be carried by a drive unit and lifted.
+    """
+
+    def __init__(self, building: Building, seed: int) -> None:
+        self._catalogue = Catalogue.from_orders(building, seed)
+        self._cumulative = np.cumsum(self._catalogue.demand)
+        self._case = [case_pieces(float(v)) for v in self._catalogue.volume]
+        self._stock = building.stock
+        self._heaviest = min(building.lifter.rated_load, building.drive.payload)
+        self._rng = np.random.default_rng([seed, 0xD0C5])
+        self._lifters = tuple(site.id for site in building.lifters)
+        self._yard: dict[str, deque[PalletArrived]] = {name: deque() for name in self._lifters}
+        self._docked: dict[str, PalletArrived | None] = dict.fromkeys(self._lifters)
+        self._announced: dict[str, float] = dict.fromkeys(self._lifters, -math.inf)
+        self._count = 0
+        self._next = self._interval() if self._lifters else math.inf
+        if self._next < math.inf:
+            for _ in self._lifters:
+                self._arrive()
+
+    def _interval(self) -> float:
+        rate = self._stock.pallets_per_hour
+        return float(self._rng.exponential(3600.0 / rate)) if rate > 0 else math.inf
+
+    def docked(self, lifter: str) -> PalletArrived | None:
+        """The pallet that stands at a lifter's dock."""
+        return self._docked[lifter]
+
+    def leave(self, result: LiftResult) -> float:
+        """A lift has ended: lifted or refused, the pallet leaves the dock.
+
+        Returns:
+            Weight of the pallet, kg; 0 if that pallet is not at the dock (any more).
+        """
+        pallet = self._docked.get(result.lifter)
+        if pallet is None or pallet.pallet != result.pallet:
+            return 0.0
+        self._docked[result.lifter] = None
+        return pallet.weight
+
+    def step(self, now: float) -> list[PalletArrived]:
+        """Pallets to announce: newly at a dock, or still there after a while."""
+        while self._next <= now:
+            self._arrive()
+            self._next += self._interval()
+        out = []
+        for lifter in self._lifters:
+            pallet = self._docked[lifter]
+            if pallet is None:
+                if not self._yard[lifter]:
+                    continue
+                pallet = self._yard[lifter].popleft()
+            elif now - self._announced[lifter] < REPEAT:
+                continue
+            self._docked[lifter] = pallet = _stamped(pallet, now)
+            self._announced[lifter] = now
+            out.append(pallet)
+        return out
+
+    def _arrive(self) -> None:
+        lifter = self._lifters[self._count % len(self._lifters)]
+        self._count += 1
+        self._yard[lifter].append(self._pallet(lifter))
+
+    def _pallet(self, lifter: str) -> PalletArrived:
+        quantity: dict[int, int] = {}
+        pieces, volume, weight = 0, 0.0, TARE
+        while pieces < self._stock.pallet_pieces:
+            k = int(np.searchsorted(self._cumulative, self._rng.random(), side="right"))
+            k = min(k, len(self._case) - 1)
+            case = self._case[k]
+            room = min(
+                self._stock.pallet_pieces - pieces + case - 1,
+                (STACK_VOLUME - volume) / self._catalogue.volume[k],
+                (self._heaviest - weight) / self._catalogue.weight[k],
+            )
+            cases = min(int(self._rng.geometric(1.0 / CASES_OF_SKU)), int(room) // case)
+            if cases < 1:
+                break
+            quantity[k] = quantity.get(k, 0) + cases * case
+            pieces += cases * case
+            volume += cases * case * float(self._catalogue.volume[k])
+            weight += cases * case * float(self._catalogue.weight[k])
+        return PalletArrived(
+            stamp=0.0,
+            pallet=f"pallet-{self._count:06d}",
+            lifter=lifter,
+            weight=round(weight, 3),
+            sku=tuple(self._catalogue.sku[k] for k in quantity),
+            quantity=tuple(quantity.values()),
+        )
+
+
+def _stamped(pallet: PalletArrived, now: float) -> PalletArrived:
+    return PalletArrived(
+        now, pallet.pallet, pallet.lifter, pallet.weight, pallet.sku, pallet.quantity
+    )

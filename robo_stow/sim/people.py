@@ -1,0 +1,120 @@
+"""People: handwork at stations as instructed, and packers at the packing desk."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+
+import numpy as np
+
+from robo_stow.floor.building import PeopleSpec
+from robo_stow.messages import Instruct, Scan, ScanResult, TotePacked, ToteReady
+
+REMEMBERED = 64
+"""Latest scans a station's person can repeat."""
+
+
+def _factor(rng: np.random.Generator, spread: float) -> float:
+    """Log-normal factor with mean 1 and standard deviation ``spread`` of its logarithm."""
+    return math.exp(spread * float(rng.standard_normal()) - 0.5 * spread * spread)
+
+
+class Person:
+    """Someone at a station who does one instructed piece of work after the other.
+
+    An instruction that comes again is answered again when done, and otherwise changes nothing.
+    With the given share, a pick finds one piece fewer than instructed.
+    """
+
+    def __init__(self, spec: PeopleSpec, seed: int, index: int) -> None:
+        self._spec = spec
+        self._rng = np.random.default_rng([seed, 0x9E09, index])
+        self._waiting: deque[Instruct] = deque()
+        self._hands: Instruct | None = None
+        self._finish = math.inf
+        self._scans: dict[int, Scan] = {}
+
+    @property
+    def finish(self) -> float:
+        """Time (s) at which the work in hand is done; infinite when there is none."""
+        return self._finish
+
+    def instruct(self, now: float, work: Instruct) -> Scan | None:
+        """Take an instruction; returns the scan again if that work has been done."""
+        if work.work in self._scans:
+            return self._scans[work.work]
+        if self._hands is None:
+            self._begin(now, work)
+        elif work.work != self._hands.work and all(w.work != work.work for w in self._waiting):
+            self._waiting.append(work)
+        return None
+
+    def step(self, now: float) -> list[Scan]:
+        """Scans of the works that are done by ``now``."""
+        scans = []
+        while self._hands is not None and self._finish <= now:
+            scan = self._scan(self._hands)
+            scans.append(scan)
+            self._scans[scan.work] = scan
+            if len(self._scans) > REMEMBERED:
+                del self._scans[next(iter(self._scans))]
+            if self._waiting:
+                self._begin(self._finish, self._waiting.popleft())
+            else:
+                self._hands, self._finish = None, math.inf
+        return scans
+
+    def _begin(self, now: float, work: Instruct) -> None:
+        spec = self._spec
+        line, piece = (
+            (spec.stow_line, spec.stow_piece) if work.stow else (spec.pick_line, spec.pick_piece)
+        )
+        self._hands = work
+        time = (line + piece * work.quantity) * _factor(self._rng, spec.spread)
+        self._finish = now + time
+
+    def _scan(self, work: Instruct) -> Scan:
+        short = not work.stow and work.quantity > 0 and self._rng.random() < self._spec.short_share
+        return Scan(
+            stamp=self._finish,
+            station=work.station,
+            work=work.work,
+            result=ScanResult.SHORT if short else ScanResult.OK,
+            quantity=work.quantity - short,
+        )
+
+
+class Packers:
+    """Packers who take totes first come, first served.
+
+    A tote announced again is answered again when packed, and otherwise changes nothing.
+    """
+
+    def __init__(self, spec: PeopleSpec, seed: int) -> None:
+        self._spec = spec
+        self._rng = np.random.default_rng([seed, 0x9AC7])
+        self._free = [0.0] * spec.packers  # heap: times at which packers are free
+        self._finish: list[tuple[float, int, str]] = []  # heap
+        self._packed: dict[str, TotePacked | None] = {}
+
+    def announce(self, now: float, tote: ToteReady) -> TotePacked | None:
+        """Take a tote; returns the answer again if it has been packed."""
+        if tote.order in self._packed:
+            return self._packed[tote.order]
+        time = self._spec.pack_tote * _factor(self._rng, self._spec.spread)
+        finish = max(now, heapq.heappop(self._free)) + time
+        heapq.heappush(self._free, finish)
+        heapq.heappush(self._finish, (finish, len(self._packed), tote.order))
+        self._packed[tote.order] = None
+        return None
+
+    def step(self, now: float) -> list[TotePacked]:
+        """Totes packed by ``now``."""
+        packed = []
+        while self._finish and self._finish[0][0] <= now:
+            finish, _, order = heapq.heappop(self._finish)
+            answer = TotePacked(finish, order)
+            self._packed[order] = answer
+            packed.append(answer)
+        return packed

@@ -1,0 +1,174 @@
+"""The embedded plant: everything physical of a building, in simulated time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from robo_stow.drive.motion import DriveUnits
+from robo_stow.floor.building import Building
+from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.fulfilment.orders import OrderStream
+from robo_stow.messages import (
+    Alarm,
+    Instruct,
+    LifterCommand,
+    LiftResult,
+    Load,
+    Message,
+    Release,
+    ToteReady,
+    VisitDone,
+)
+from robo_stow.sim.arrivals import PalletArrivals
+from robo_stow.sim.faults import Faults
+from robo_stow.sim.lifter_drives import LifterDrives
+from robo_stow.sim.people import Packers, Person
+
+
+class Plant:
+    """Drive units, lifter drives, people, packers, and arrivals of orders and pallets.
+
+    The plant decides nothing. It knows where pods stand from the start places and from what the
+    units do: a LIFT takes the pod that stands on the unit's cell, and whatever is physically not
+    possible happens not and is reported as an `Alarm` of kind "plant".
+
+    Args:
+        building: the site.
+        seed: of all that is random here.
+        orders_file: CSV of orders instead of the building's own.
+
+    Public: ``units`` (`DriveUnits`) and ``faults`` (`Faults`), for schedules of faults.
+
+    Raises:
+        InputError: the orders cannot be read, or a lifter's site is out of its arm's reach.
+    """
+
+    consumes: tuple[type, ...] = (
+        Release,
+        LifterCommand,
+        LiftResult,
+        VisitDone,
+        Instruct,
+        ToteReady,
+    )
+
+    def __init__(self, building: Building, seed: int, orders_file: str | None = None) -> None:
+        if orders_file is not None:
+            orders = dataclasses.replace(building.orders, file=orders_file)
+            building = dataclasses.replace(building, orders=orders)
+        self._building = building
+        cells, headings = unit_cells(building, seed)
+        low = (building.drive.charge_below + building.drive.charge_until) / 2
+        self.units = DriveUnits(
+            building.drive,
+            building.grid,
+            building.units,
+            cells,
+            headings,
+            pod_cell=pod_cells(building, seed),
+            pod_mass=building.pod.mass + building.stock.fill * building.pod.capacity,
+            # Batteries start at different levels, or all units would go to charge together.
+            charge=np.random.default_rng([seed, 0xBA77]).uniform(
+                low, building.drive.charge_until, building.units
+            ),
+        )
+        self.faults = Faults(building.faults, seed)
+        self._lifters = {
+            site.id: LifterDrives(building, site, seed, i)
+            for i, site in enumerate(building.lifters)
+        }
+        self._handoff = {site.id: site.cell for site in building.lifters}
+        self._people = {
+            station.id: Person(building.people, seed, i)
+            for i, station in enumerate(building.stations)
+        }
+        self._pallet_cell = {station.id: station.pallet_cell for station in building.stations}
+        self._emptied: set[tuple[str, int]] = set()
+        self._packers = Packers(building.people, seed)
+        self._pallets = PalletArrivals(building, seed)
+        self._orders = OrderStream(building.orders, seed)
+        self._order = next(self._orders, None)
+        self._now: float | None = None
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Move everything on to ``now`` (s); what came in takes effect from the last step on."""
+        out: list[Message] = []
+        for message in inbox:
+            if isinstance(message, Release):
+                self.faults.hesitate(message, self.units.take(message), self.units)
+            elif isinstance(message, LifterCommand):
+                if message.lifter in self._lifters:
+                    self._lifters[message.lifter].command(now, message)
+            elif isinstance(message, LiftResult):
+                self._lifted(now, message, out)
+            elif isinstance(message, VisitDone):
+                self._visited(message)
+            elif isinstance(message, Instruct):
+                person = self._people.get(message.station)
+                again = None if person is None else person.instruct(now, message)
+                if again is not None:
+                    out.append(again)
+            elif isinstance(message, ToteReady):
+                packed = self._packers.announce(now, message)
+                if packed is not None:
+                    out.append(packed)
+        dt = 0.0 if self._now is None else max(0.0, now - self._now)
+        self._now = now
+        self.faults.strike(now, self.units)
+        for unit, action in self.units.step(dt):
+            self._alarm(now, f"unit {unit} could not {action.name}", out)
+        out.append(self.units.states(now))
+        for name, drives in self._lifters.items():
+            feedback, let_go = drives.step(now)
+            if feedback is not None:
+                out.append(feedback)
+            if let_go == "dropped" or (let_go == "handed over" and not self._unit_below(name)):
+                self._alarm(now, f"{name} dropped a pallet", out)
+        for person in self._people.values():
+            if person.finish <= now:
+                out.extend(person.step(now))
+        out.extend(self._packers.step(now))
+        while self._order is not None and self._order.stamp <= now:
+            out.append(self._order)
+            self._order = next(self._orders, None)
+        for pallet in self._pallets.step(now):
+            drives = self._lifters[pallet.lifter]
+            if drives.gripped <= 0.0:
+                drives.at_dock = pallet.weight
+            out.append(pallet)
+        return out
+
+    def _alarm(self, now: float, text: str, out: list[Message]) -> None:
+        out.append(Alarm(now, "sim", "plant", text))
+
+    def _unit_below(self, lifter: str) -> bool:
+        here = np.flatnonzero(self.units.cell == self._handoff[lifter])
+        return bool(len(here)) and bool((self.units.load[here] == Load.NONE).any())
+
+    def _lifted(self, now: float, result: LiftResult, out: list[Message]) -> None:
+        weight = self._pallets.leave(result)
+        if weight <= 0.0:
+            return  # answered before
+        self._lifters[result.lifter].at_dock = 0.0
+        if not result.ok:
+            return
+        here = 0 <= result.unit < self.units.n and (
+            self.units.cell[result.unit] == self._handoff[result.lifter]
+        )
+        if here and self.units.load[result.unit] == Load.NONE:
+            self.units.load_pallet(result.unit, weight)
+        else:
+            self._alarm(now, f"{result.pallet} is not on unit {result.unit}", out)
+
+    def _visited(self, visit: VisitDone) -> None:
+        """The person stacks an emptied pallet away; the same visit told again changes nothing."""
+        cell = self._pallet_cell.get(visit.station, -1)
+        if not visit.pallet_empty or cell < 0 or (visit.station, visit.visit) in self._emptied:
+            return
+        self._emptied.add((visit.station, visit.visit))
+        on_spot = (self.units.cell == cell) & (self.units.load == Load.PALLET)
+        for unit in np.flatnonzero(on_spot).tolist():
+            self.units.unload_pallet(unit)
