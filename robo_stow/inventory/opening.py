@@ -1,0 +1,235 @@
+"""Opening stock: what lies in the bins when a site starts its first day.
+
+Every SKU gets at least ``stock.cover_pieces`` pieces and, beyond that, pieces in proportion to its
+share of the order lines until ``stock.fill`` of the bins' volume is taken. The pieces of a SKU are
+parted into lots of a few pieces, each put into a random bin by the rules of random stow
+(`robo_stow.inventory.placement`): volume and weight of bin and pod, no look-alikes in one bin,
+heavy pieces low, one lot of a SKU in a pod. Where a crowded building leaves no such bin, the
+spread over pods gives way first, heavy-low next; what still finds no bin stays on the pallet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import bindparam, update
+
+from robo_stow.errors import InputError
+from robo_stow.floor.building import Building
+from robo_stow.floor.start import pod_cells
+from robo_stow.inventory import schema
+from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.inventory.database import insert_rows
+from robo_stow.inventory.ledger import Ledger, Sku, write_reply
+from robo_stow.inventory.placement import HEAVY_SHARE, SPREAD, is_low, lookalike
+from robo_stow.messages import Reply
+
+I64 = NDArray[np.int64]
+
+KEY = "opening"
+"""Idempotency key, and name of the pallet, of the opening stock."""
+LOT_PIECES = 8
+"""Most pieces of a SKU that are put into one bin, if there are pods enough."""
+LOT_SHARE = 0.25
+"""A lot takes at most this share of a bin, if a piece allows it."""
+BEARABLE = 0.9
+"""Share of the weight that bins and pods can bear that the opening stock may have."""
+ROUNDS = 24
+"""Random draws for each lot under all rules; half as many more under fewer rules."""
+_SALT = 0x57044
+
+
+def book_opening_stock(ledger: Ledger, building: Building, catalogue: Catalogue, seed: int) -> None:
+    """Book receipt and stows of the opening stock and the pods' first places as one booking.
+
+    Raises:
+        InputError: ``stock.cover_pieces`` of every SKU are more than the bins hold.
+        LedgerError: the database failed; then nothing has been booked.
+    """
+    skus = [ledger.skus[code] for code in catalogue.sku]
+    received = draw_pieces(building, skus, catalogue.demand)
+    kind, pieces, bins = draw_bins(building, skus, received, seed)
+    stowed = np.bincount(kind, weights=pieces, minlength=len(skus)).astype(np.int64)
+    ids = np.array([sku.id for sku in skus])
+    lots = np.array([sku.lot for sku in skus])
+    order = np.lexsort((ids[kind], bins))  # as the tables are sorted
+    kind, pieces, bins = kind[order], pieces[order], bins[order]
+
+    columns = ("key", "line", "time", "kind", "lot", "quantity", "pallet", "bin", "pod", "cell")
+    total, left = int(received.sum()), received - stowed
+    receipts = list(zip(ids.tolist(), lots.tolist(), received.tolist(), left.tolist(), strict=True))
+    stows = list(
+        zip(ids[kind].tolist(), lots[kind].tolist(), pieces.tolist(), bins.tolist(), strict=True)
+    )
+    places = list(enumerate(pod_cells(building, seed).tolist()))
+    movements: list[tuple[object, ...]] = [
+        (KEY, line, 0.0, "receive", lot, number, KEY, None, None, None)
+        for line, (_, lot, number, _) in enumerate(receipts)
+    ]
+    movements += [
+        (KEY, line, 0.0, "stow", lot, number, KEY, bin_, None, None)
+        for line, (_, lot, number, bin_) in enumerate(stows, len(movements))
+    ]
+    movements += [
+        (KEY, line, 0.0, "pod-moved", None, 0, None, None, pod, cell)
+        for line, (pod, cell) in enumerate(places, len(movements))
+    ]
+    body = write_reply(Reply(KEY, True, "", granted=(total,), left=int(left.sum())))
+    with ledger.writing() as connection:
+        insert_rows(
+            connection, schema.reply, ("key", "digest", "time", "body"), [(KEY, "", 0.0, body)]
+        )
+        insert_rows(connection, schema.pallet, ("id", "time"), [(KEY, 0.0)])
+        insert_rows(connection, schema.movement, columns, movements)
+        insert_rows(
+            connection,
+            schema.stock,
+            ("bin", "sku", "lot", "on_hand", "reserved"),
+            [(bin_, sku, lot, number, 0) for sku, lot, number, bin_ in stows],
+        )
+        insert_rows(
+            connection,
+            schema.pallet_stock,
+            ("pallet", "sku", "lot", "received", "quantity"),
+            [(KEY, sku, lot, number, rest) for sku, lot, number, rest in receipts if rest],
+        )
+        insert_rows(connection, schema.pod_place, ("pod", "cell"), places)
+        connection.execute(
+            update(schema.balance)
+            .where(schema.balance.c.sku == bindparam("at_sku"))
+            .values(received=bindparam("pieces")),
+            [{"at_sku": sku, "pieces": number} for sku, _, number, _ in receipts],
+        )
+
+
+def draw_pieces(building: Building, skus: list[Sku], demand: NDArray[np.float64]) -> I64:
+    """Pieces of each SKU, [k]: the cover, and more by demand up to the fill.
+
+    Raises:
+        InputError: the cover alone is more than the bins hold.
+    """
+    spec, rule = building.pod, building.stock
+    volume = np.array([sku.volume for sku in skus]) * 1e-9
+    weight = np.array([sku.weight for sku in skus]) * 1e-3
+    bins = building.pods * spec.bins
+    bearable = BEARABLE * min(bins * spec.bin_capacity, building.pods * spec.capacity)
+    cover = np.full(len(skus), rule.cover_pieces, np.int64)
+    if cover @ volume > BEARABLE * bins * spec.bin_volume or cover @ weight > bearable:
+        raise InputError(
+            building.source,
+            "stock.cover_pieces",
+            rule.cover_pieces,
+            f"{len(skus)} SKUs with {cover @ volume:.1f} m3 and {cover @ weight:.0f} kg do not fit "
+            f"in the {bins} bins",
+        )
+    room = rule.fill * bins * spec.bin_volume
+
+    def with_factor(factor: float) -> I64:
+        return np.maximum(cover, np.floor(factor * demand).astype(np.int64))
+
+    low, high = 0.0, bins * spec.bin_volume / float(demand @ volume)
+    for _ in range(60):
+        middle = (low + high) / 2
+        pieces = with_factor(middle)
+        fits = pieces @ volume <= room and pieces @ weight <= bearable
+        low, high = (middle, high) if fits else (low, middle)
+    return with_factor(low)
+
+
+def draw_bins(
+    building: Building, skus: list[Sku], received: I64, seed: int
+) -> tuple[I64, I64, I64]:
+    """Part the pieces into lots and draw a bin for each.
+
+    Returns:
+        For each stowed lot: index of its SKU, pieces, bin.
+    """
+    spec = building.pod
+    volume = np.array([sku.volume for sku in skus])
+    weight = np.array([sku.weight for sku in skus])
+    bin_volume, bin_weight = round(spec.bin_volume * 1e9), round(spec.bin_capacity * 1e3)
+
+    # Lots: small, but no more of them than pods, and at least SPREAD if there are the pieces.
+    fitting = np.minimum(LOT_SHARE * bin_volume // volume, LOT_SHARE * bin_weight // weight)
+    lot = np.clip(fitting.astype(np.int64), 1, LOT_PIECES)
+    lots = np.maximum(-(-received // lot), np.minimum(SPREAD, received))
+    lots = np.minimum(lots, np.maximum(building.pods, 1))
+    kind = np.repeat(np.arange(len(skus)), lots)
+    nth = np.arange(len(kind)) - np.repeat(np.cumsum(lots) - lots, lots)
+    pieces = received[kind] // lots[kind] + (nth < received[kind] % lots[kind])
+    # A lot of a SKU with more lots than pods may be too large for one bin.
+    most = np.minimum(bin_volume // volume, bin_weight // weight)
+    pieces = np.minimum(pieces, most[kind])
+
+    codes = [lookalike(sku.code, building.stock.lookalike) for sku in skus]
+    names = {name: number for number, name in enumerate(dict.fromkeys(codes))}
+    group = np.array([names[name] for name in codes])
+    low_slots = sum(is_low(slot, spec.bins_per_face) for slot in range(spec.bins_per_face))
+    heavy = weight > bin_weight * HEAVY_SHARE
+
+    rng = np.random.default_rng([seed, _SALT])
+    free_volume = np.full(building.pods * spec.bins, bin_volume)
+    free_weight = np.full(building.pods * spec.bins, bin_weight)
+    free_pod = np.full(building.pods, round(spec.capacity * 1e3))
+    alike = _Pairs(len(names))
+    spread = _Pairs(len(skus))
+    where = np.full(len(kind), -1)
+    waiting = rng.permutation(len(kind))
+    for turn in range(2 * ROUNDS):
+        if not len(waiting):
+            break
+        sku = kind[waiting]
+        face = rng.integers(0, building.pods * spec.faces, len(waiting))
+        slots = np.where(heavy[sku] & (turn < ROUNDS * 3 // 2), low_slots, spec.bins_per_face)
+        bins = face * spec.bins_per_face + rng.integers(0, slots)
+        need_volume, need_weight = pieces[waiting] * volume[sku], pieces[waiting] * weight[sku]
+        ok = alike.free(bins, group[sku])
+        if turn < ROUNDS:
+            ok &= spread.free(bins // spec.bins, sku)
+        ok[ok] = _fitting(bins[ok], need_volume[ok], free_volume)
+        ok[ok] = _fitting(bins[ok], need_weight[ok], free_weight)
+        ok[ok] = _fitting(bins[ok] // spec.bins, need_weight[ok], free_pod)
+        bins = bins[ok]
+        where[waiting[ok]] = bins
+        alike.add(bins, group[sku[ok]])
+        spread.add(bins // spec.bins, sku[ok])
+        np.subtract.at(free_volume, bins, need_volume[ok])
+        np.subtract.at(free_weight, bins, need_weight[ok])
+        np.subtract.at(free_pod, bins // spec.bins, need_weight[ok])
+        waiting = waiting[~ok]
+    stowed = np.flatnonzero(where >= 0)
+    return kind[stowed], pieces[stowed], where[stowed]
+
+
+class _Pairs:
+    """A growing set of pairs (place, thing)."""
+
+    def __init__(self, things: int) -> None:
+        self._things = things
+        self._taken = np.empty(0, np.int64)
+
+    def free(self, place: I64, thing: I64) -> NDArray[np.bool_]:
+        """Which pairs are not in the set; of equal ones only the first."""
+        pair = place * self._things + thing
+        fresh = np.zeros(len(pair), bool)
+        fresh[np.unique(pair, return_index=True)[1]] = True
+        at = np.searchsorted(self._taken, pair).clip(max=max(len(self._taken) - 1, 0))
+        if len(self._taken):
+            fresh &= self._taken[at] != pair
+        return fresh
+
+    def add(self, place: I64, thing: I64) -> None:
+        """Put pairs into the set."""
+        self._taken = np.sort(np.concatenate([self._taken, place * self._things + thing]))
+
+
+def _fitting(place: I64, need: I64, free: I64) -> NDArray[np.bool_]:
+    """Which needs fit into what is free at their places, those before them taken off."""
+    order = np.argsort(place, kind="stable")
+    sorted_place, sorted_need = place[order], need[order]
+    running = np.cumsum(sorted_need)
+    first = np.searchsorted(sorted_place, sorted_place)  # of the same place
+    before = (running - sorted_need)[first]
+    fits = np.empty(len(place), bool)
+    fits[order] = running - before <= free[sorted_place]
+    return fits
