@@ -1,0 +1,73 @@
+"""Node of the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from robo_stow_nodes import parameters, topics
+from robo_stow_nodes.conversions import SERVICES
+from robo_stow_nodes.shell import CoreNode, run_alone
+
+from robo_stow.errors import InputError
+from robo_stow.inventory.core import InventoryCore
+from robo_stow.messages import Core, PodSpace, Reply, StockLevels
+
+if TYPE_CHECKING:
+    from robo_stow.warehouse import Warehouse
+
+
+class InventoryNode(CoreNode):
+    """The ledger. A request is answered after its commit; the same key again gets the same answer.
+
+    Serves:
+        /inventory/receive (Receive), /inventory/reserve (Reserve), /inventory/cancel (Cancel),
+        /inventory/pick (Pick), /inventory/propose (Propose), /inventory/stow (Stow),
+        /inventory/ship (Ship), /inventory/move_pod (MovePod)
+
+    Publishes, transient local, whole for late joiners:
+        /inventory/stock_levels (StockLevels): pieces in bins.
+        /inventory/pod_space (PodSpace): free volume of pod faces.
+
+    Parameters: those of `CoreNode`, and
+        database (str): SQLAlchemy URL of the ledger; "sqlite://" lives in memory.
+    """
+
+    KIND = "inventory"
+    PUBLISHES = (StockLevels, PodSpace)
+    _core: InventoryCore
+
+    def build(self) -> Sequence[Core]:
+        database = parameters.declare(self, self.KIND, "database", "SQLAlchemy URL of the ledger")
+        self._core = InventoryCore(self.building, self.seed, database)
+        return (self._core,)
+
+    def take(self, warehouse: Warehouse) -> Sequence[Core]:
+        self._core = warehouse.inventory
+        return (self._core,)
+
+    def connect(self) -> None:
+        super().connect()
+        for record, service in SERVICES.items():
+            self.create_service(service, topics.SERVICES[record], partial(self._serve, record))
+
+    def _serve(self, kind: type, message: Any, response: Any) -> Any:
+        answer = self.converter.reply(kind)
+        try:
+            request = self.converter.request(kind).decode(message)
+        except InputError as error:
+            self.reject(error)
+            return answer.encode(Reply(key=message.key, ok=False, reason=str(error)))
+        reply, changes = self._core.handle(request, self.now())
+        self.send(changes)
+        return answer.encode(reply)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node as a process."""
+    return run_alone(InventoryNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

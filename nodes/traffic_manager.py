@@ -1,0 +1,73 @@
+"""Node of the traffic manager."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from robo_stow_interfaces.msg import UnitState
+from robo_stow_nodes import parameters, qos, topics
+from robo_stow_nodes.conversions import UnitStateCodec
+from robo_stow_nodes.shell import CoreNode, run_alone
+
+from robo_stow.errors import InputError
+from robo_stow.messages import Alarm, Core, ErrandReports, PodPlaces, Release
+from robo_stow.traffic.manager import TrafficManager
+
+if TYPE_CHECKING:
+    from robo_stow.warehouse import Warehouse
+
+
+class TrafficManagerNode(CoreNode):
+    """Plans paths and releases them as they become safe.
+
+    Publishes:
+        /fleet/release (Release): actions the units may carry out.
+        /fleet/errand_reports (ErrandReports): errands that ended.
+        /fleet/pod_places (PodPlaces): where pods stand; transient local, whole for late joiners.
+        /alarms (Alarm)
+
+    Subscribes:
+        /fleet/state (FleetState)
+        /<unit>/state (UnitState): of units that are nodes of their own.
+        /fleet/errands (Errands)
+        /fleet/pod_places (PodPlaces)
+
+    Parameters: those of `CoreNode`, and
+        unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state.
+    """
+
+    KIND = "traffic_manager"
+    PUBLISHES = (Release, ErrandReports, PodPlaces, Alarm)
+
+    def build(self) -> Sequence[Core]:
+        return (TrafficManager(self.building, self.seed),)
+
+    def take(self, warehouse: Warehouse) -> Sequence[Core]:
+        return (warehouse.traffic,)
+
+    def connect(self) -> None:
+        super().connect()
+        count = parameters.declare(
+            self, self.KIND, "unit_nodes", "units that report on topics of their own", (0, 100_000)
+        )
+        codec = UnitStateCodec(self.building)
+        for unit in range(min(count, self.building.units)):
+            name = topics.topic(topics.UNIT_STATE, unit=self.building.unit_name(unit))
+            self.create_subscription(UnitState, name, partial(self._on_unit, codec), qos.STATE)
+
+    def _on_unit(self, codec: UnitStateCodec, message: Any) -> None:
+        try:
+            self.deliver(codec.decode(message))
+        except InputError as error:
+            self.reject(error)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node as a process."""
+    return run_alone(TrafficManagerNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
