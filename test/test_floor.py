@@ -432,6 +432,16 @@ def refused_or_loads(text: str) -> None:
     assert 0 < building.pods < np.count_nonzero(grid.kind == CellKind.STORAGE)
 
 
+def test_a_misspelt_field_is_pointed_out() -> None:
+    with pytest.raises(InputError, match="did you mean max_speed"):
+        building_from_text(changed("drive.max_sped", 1.0), "broken.yaml")
+
+
+def test_numbers_may_have_an_exponent() -> None:
+    text = DEMO_TEXT.replace("rated_load: 6000.0", "rated_load: 6e3")
+    assert building_from_text(text, str(DEMO)).lifter.rated_load == 6000.0
+
+
 def test_units_can_be_overridden() -> None:
     assert load_building("demo", units=3).units == 3
     for bad in (0, -1, 281):

@@ -8,8 +8,10 @@ The fields of a building file are those of `SCHEMA`, all of them required, with 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +213,11 @@ class _Reader:
         prefix = f"{field}." if field else ""
         for key in value:
             if key not in want:
-                raise self.error(f"{prefix}{key}", value[key], "is not a known field")
+                near = get_close_matches(str(key), want, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise self.error(
+                    f"{prefix}{str(key)[:60]}", value[key], f"is not a known field{hint}"
+                )
         for key in want:
             if key not in value:
                 raise self.error(f"{prefix}{key}", None, "is missing")
@@ -232,7 +238,7 @@ class _Reader:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
+    """SafeLoader that refuses a key given twice and reads 1e3 as a number (as YAML 1.2 does)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = set()
@@ -247,6 +253,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def _parse(source: str, text: str) -> object:
     try:
         return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
@@ -256,7 +269,7 @@ def _parse(source: str, text: str) -> object:
         lines = text.splitlines()
         shown = lines[line - 1].strip() if line <= len(lines) else ""
         raise InputError(
-            source, f"line {line}", shown[:80], f"is not valid YAML: {error.problem}"
+            source, f"line {line}", shown[:80], f"is not valid YAML: {str(error.problem)[:120]}"
         ) from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # PyYAML lets such errors escape from ill-formed scalars (a date like 2001-99-99).
