@@ -222,6 +222,6 @@ class InventoryCore:
             rows = connection.execute(query).all()
         used = np.zeros(self._building.pods * self._spec.faces, np.int64)
         if rows:
-            table = np.array(rows, np.int64)
+            table = np.array([tuple(row) for row in rows], np.int64)
             np.add.at(used, table[:, 0] // self._spec.bins_per_face, table[:, 1])
         return used

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Row,
+    Table,
     bindparam,
     case,
     delete,
@@ -34,7 +35,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    text as literal_text,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from robo_stow.errors import InputError
@@ -240,10 +243,6 @@ class Ledger:
         self.faces = 1
         self.bins_per_pod = 1
         self.cells = 0
-        self._insert = postgresql.insert if self._on_postgresql else sqlite.insert
-        self._reserve_more = self._adding(_reservation, "quantity")
-        self._tote_more = self._adding(_tote, "quantity")
-        self._place_pod = self._adding(schema.pod_place, "cell", add=False)
         self._handlers: dict[type, Callable[[Connection, Any, float], _Draft]] = {
             ReceiveRequest: self._receive,
             ReserveRequest: self._reserve,
@@ -526,7 +525,7 @@ class Ledger:
             draft.move("reserve", given, lot=lot, bin=bin_, order_id=order)
         draft.writes.append(
             (
-                self._reserve_more,
+                _RESERVE_MORE,
                 [
                     {"order_id": order, "bin": bin_, "sku": number, "quantity": quantity}
                     for (order, bin_, number), quantity in held.items()
@@ -572,7 +571,7 @@ class Ledger:
         if quantity:
             draft.move("pick", quantity, lot=row.lot, bin=bin_, order_id=order)
             draft.writes.append(
-                (self._tote_more, {"order_id": order, "lot": row.lot, "quantity": quantity})
+                (_TOTE_MORE, {"order_id": order, "lot": row.lot, "quantity": quantity})
             )
         self._release(draft, order, bin_, sku, row, held, short, SHORT_PICK, picked=quantity)
         if short:
@@ -634,13 +633,13 @@ class Ledger:
         for row in rows:
             draft.move("ship", row.quantity, lot=row.lot, order_id=order)
             counts[row.sku] = counts.get(row.sku, 0) + row.quantity
-        for (bin_, number, _), row in zip(held, stock, strict=True):
+        for (bin_, number, _), level in zip(held, stock, strict=True):
             sku = self._by_id[number]
             quantity = self._held(connection, order, bin_, sku)
-            if row is None or not quantity:
+            if level is None or not quantity:
                 continue  # picked or cancelled while we waited for the lock
-            self._release(draft, order, bin_, sku, row, quantity, quantity, "shipped")
-            self._set_stock(draft, bin_, sku, row, row.on_hand, row.reserved - quantity)
+            self._release(draft, order, bin_, sku, level, quantity, quantity, "shipped")
+            self._set_stock(draft, bin_, sku, level, level.on_hand, level.reserved - quantity)
         draft.writes.append((_END_TOTE, at))
         draft.writes.append(
             (_COUNT_SHIPPED, [{"at_sku": sku, "more": counts[sku]} for sku in sorted(counts)])
@@ -656,7 +655,7 @@ class Ledger:
             raise Rejection("cell", cell, f"unknown cell, the level has 0..{self.cells - 1}")
         draft = _Draft(Reply(request.key, True, ""))
         draft.move("pod-moved", 0, pod=pod, cell=cell)
-        draft.writes.append((self._place_pod, {"pod": pod, "cell": cell}))
+        draft.writes.append((_PLACE_POD, {"pod": pod, "cell": cell}))
         return draft
 
     # --- parts of bookings ---------------------------------------------------------------------
@@ -762,20 +761,25 @@ class Ledger:
             raise Rejection("bin", bin_, f"unknown bin, the building has 0..{last}")
         return bin_
 
-    @property
-    def _on_postgresql(self) -> bool:
-        return self.engine.dialect.name == "postgresql"
 
-    def _adding(self, table: Any, column: str, *, add: bool = True) -> Executable:
-        """Insert into ``table``; where the key is there, add to ``column`` or replace it."""
-        statement = self._insert(table)
-        new = statement.excluded[column]
-        value = table.c[column] + new if add else new
-        return statement.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns), set_={column: value}
-        )
+def _adding(table: Table, column: str, *, add: bool = True) -> Executable:
+    """Insert a row into ``table``; where its key is there, add to ``column`` or replace it.
+
+    Written as text, the same for both databases: SQLAlchemy compiles its own form of it anew at
+    every use.
+    """
+    names = [c.name for c in table.columns]
+    key = ", ".join(c.name for c in table.primary_key.columns)
+    value = f"{table.name}.{column} + excluded.{column}" if add else f"excluded.{column}"
+    return literal_text(
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES (:{', :'.join(names)}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {column} = {value}"
+    )
 
 
+_RESERVE_MORE = _adding(_reservation, "quantity")
+_TOTE_MORE = _adding(_tote, "quantity")
+_PLACE_POD = _adding(schema.pod_place, "cell", add=False)
 _INSERT_REPLY = insert(schema.reply)
 _INSERT_MOVEMENT = insert(schema.movement)
 _INSERT_PALLET = insert(schema.pallet)
