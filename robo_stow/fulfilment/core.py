@@ -1,0 +1,335 @@
+"""Fulfilment's core: orders and pallets in, errands, visits and requests out.
+
+What decides what:
+
+=====================  =====================================================================
+`orderbook`            orders, backlog, orders that wait for stock
+`assignment`           which order gets a free slot of a pick station (pod-matching, due time)
+`podchoice`            which pod comes next for the open lines of a station (set cover)
+`pickdesk`             a pick station's slots, reservations and visits
+`trips`                a pod's way: fetched, from station to station, put away
+`putaway`              where a pod is put away (velocity classes)
+`inbound`              pallets, lifters' hand-offs, stow stations
+`charging`             chargers, and where idle units wait
+`dispatch`             units, their errands, who is free
+`stock`, `ledger`      mirror of the stock; requests to the inventory, repeated until answered
+`shipping`             full totes, packing, shipments
+=====================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from robo_stow.floor.building import Building
+from robo_stow.floor.start import pod_cells
+from robo_stow.fulfilment.charging import Charging
+from robo_stow.fulfilment.dispatch import Units
+from robo_stow.fulfilment.inbound import Inbound
+from robo_stow.fulfilment.ledger import Ledger
+from robo_stow.fulfilment.orderbook import OrderBook
+from robo_stow.fulfilment.pickdesk import PickDesk
+from robo_stow.fulfilment.podchoice import choose_pod
+from robo_stow.fulfilment.putaway import Storage
+from robo_stow.fulfilment.shipping import Shipping
+from robo_stow.fulfilment.stock import StockMirror
+from robo_stow.fulfilment.trips import Desk, PodTrip, Stage, Trips, room
+from robo_stow.fulfilment.ways import FAR, Ways
+from robo_stow.messages import (
+    ErrandReports,
+    FleetState,
+    LiftResult,
+    Message,
+    MovePodRequest,
+    OrderArrived,
+    PalletArrived,
+    PodPlaces,
+    PodSpace,
+    Reply,
+    StockLevels,
+    TotePacked,
+    VisitDone,
+)
+
+CHORES = 1.0
+"""Seconds between rounds of repeating, charging and looking again for what could not be done."""
+RETRY_SHORT = 30.0
+"""Seconds between attempts at orders that wait for stock."""
+LEAD_FACTOR = 1.5
+"""Work a pick station keeps on its way, in times it takes to bring a pod: late enough for lines to
+gather on pods, early enough that nobody waits."""
+PASS_ON = 2
+"""Open lines for which a pod goes on to a station that has work enough."""
+
+
+class FulfilmentCore:
+    """Decides which pod goes where and when; one for a building.
+
+    Every order that arrives is shipped in the end, as far as there is stock; what was sent and not
+    acknowledged is sent again, and repeated messages change nothing.
+    """
+
+    consumes: tuple[type, ...] = (
+        FleetState,
+        ErrandReports,
+        PodPlaces,
+        PalletArrived,
+        LiftResult,
+        OrderArrived,
+        VisitDone,
+        TotePacked,
+        Reply,
+        StockLevels,
+        PodSpace,
+    )
+
+    def __init__(self, building: Building, seed: int) -> None:
+        self.building = building
+        self._out: list[Message] = []
+        self.stock = StockMirror(building)
+        self.book = OrderBook(self.stock)
+        self.units = Units(building)
+        self.ways = Ways(building)
+        self.storage = Storage(building, self.ways, self.units, self.stock, self.book)
+        for pod, cell in enumerate(pod_cells(building, seed).tolist()):
+            self.storage.put(pod, cell)
+            self.storage.told[pod] = cell
+        self.ledger = Ledger(self._out)
+        self.charging = Charging(building, self.units)
+        self.trips = Trips(
+            building, self.units, self.storage, self._out, self._route, self._unit_freed
+        )
+        self.inbound = Inbound(
+            building,
+            seed,
+            self.units,
+            self.ways,
+            self.stock,
+            self.storage,
+            self.trips,
+            self.ledger,
+            self._out,
+            self._unit_freed,
+        )
+        self.shipping = Shipping(self.book, self.ledger, self._out)
+        self.desks = [
+            PickDesk(building, station, self.stock, self.book, self.ledger, self._out)
+            for station in building.stations
+            if station.kind == "pick"
+        ]
+        self._by_station = {desk.station.id: desk for desk in self.desks}
+        self._pods_per_station = building.fulfilment.pods_per_station
+        self._lead = {desk.station.id: 0.0 for desk in self.desks}
+        self._started = False
+        self._dispatch_due = True
+        self._next_chores = 0.0
+        self._next_short = 0.0
+        self._handlers: dict[type, Callable[[Any, float], None]] = {
+            FleetState: self._on_fleet,
+            ErrandReports: self._on_reports,
+            PodPlaces: self._on_places,
+            PalletArrived: self.inbound.on_pallet,
+            LiftResult: self.inbound.on_lifted,
+            OrderArrived: self._on_order,
+            VisitDone: self._on_visit,
+            TotePacked: self.shipping.on_packed,
+            Reply: self._on_reply,
+            StockLevels: self._on_levels,
+            PodSpace: self._on_space,
+        }
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take in what happened; say what is to be done."""
+        if not self._started:
+            self._start(now)
+        for message in inbox:
+            self._handlers[type(message)](message, now)
+        if self.units.known:
+            if now >= self._next_chores:
+                self._chores(now)
+            self._plan(now)
+            self.inbound.step(now)
+        errands = self.units.outgoing(now)
+        if errands is not None:
+            self._out.append(errands)
+        if not self._out:
+            return []
+        out = list(self._out)
+        self._out.clear()
+        return out
+
+    # -- intake ---------------------------------------------------------------------------------
+
+    def _start(self, now: float) -> None:
+        self._started = True
+        self.ledger.start(now)
+        self.units.start(now)
+        self.inbound.start(now)
+        drive = self.building.drive
+        for desk in self.desks:
+            desk.start(now)
+            steps = self.ways.to(desk.station.cell)[self.storage.cells]
+            steps = steps[steps < FAR]
+            mean = float(steps.mean()) if len(steps) else 0.0
+            # The unit's way to the pod is about as long as a third of the pod's to the station.
+            self._lead[desk.station.id] = LEAD_FACTOR * (
+                4.0 / 3.0 * mean * self.ways.seconds_a_step + drive.lift_time + drive.turn_time
+            )
+
+    def _on_fleet(self, state: FleetState, now: float) -> None:
+        self.units.on_state(state)
+
+    def _on_reports(self, reports: ErrandReports, now: float) -> None:
+        for unit, result in self.units.ended(reports):
+            task = self.units.task[unit]
+            if task is not None:
+                task.reported(result, now)
+
+    def _on_places(self, places: PodPlaces, now: float) -> None:
+        for pod, cell in zip(places.pod.tolist(), places.cell.tolist(), strict=True):
+            if cell == self.storage.told[pod]:
+                continue
+            self.storage.told[pod] = cell
+            if cell >= 0:
+                self.ledger.ask(now, MovePodRequest(self.ledger.key("move"), pod, cell))
+            trip = self.trips.by_pod.get(pod)
+            if trip is None or trip.stage is Stage.STRANDED:
+                self.storage.put(pod, cell)
+
+    def _on_order(self, order: OrderArrived, now: float) -> None:
+        if self.book.arrive(order):
+            for desk in self.desks:
+                if desk.has_room:
+                    desk.dirty = True
+
+    def _on_visit(self, done: VisitDone, now: float) -> None:
+        desk = self._by_station.get(done.station)
+        if desk is not None:
+            desk.on_done(done)
+        elif done.station in self.inbound.by_station:
+            self.inbound.on_done(done, now)
+
+    def _on_reply(self, reply: Reply, now: float) -> None:
+        desk = self._by_station.get(reply.key.split("/", 1)[0])
+        if desk is not None:
+            desk.on_reply(reply)
+        else:
+            self.ledger.on_reply(reply, now)
+
+    def _on_levels(self, levels: StockLevels, now: float) -> None:
+        for sku in self.stock.on_levels(levels):
+            self.book.restocked(sku)
+            for desk in self.desks:
+                if sku in desk.open or desk.station.id in self.book.returning:
+                    desk.dirty = True
+
+    def _on_space(self, space: PodSpace, now: float) -> None:
+        self.stock.on_space(space)
+
+    # -- planning -------------------------------------------------------------------------------
+
+    def _plan(self, now: float) -> None:
+        """Fill slots, bind lines, move pods on, and send units where they are most needed."""
+        for desk in self.desks:
+            for trip in desk.moved():
+                self.trips.poke(trip, now)
+            if desk.dirty:
+                desk.dirty = False
+                self._dispatch_due = True
+                desk.fill(now)
+                desk.bind()
+                for order in desk.done:
+                    self.shipping.ready(order, now)
+                desk.done.clear()
+        self.trips.step(now)
+        if self._dispatch_due:
+            self._dispatch_due = False
+            self._dispatch(now)
+        for desk in self.desks:
+            desk.reserve(now)
+
+    def _dispatch(self, now: float) -> None:
+        if not self.trips.supply(now):
+            return
+        self.inbound.dispatch(now, first=True)
+        hungry = [desk for desk in self.desks if self._wants(desk, now)]
+        while hungry:
+            desk = min(hungry, key=lambda d: d.work / self._lead[d.station.id])
+            pod, unit = choose_pod(
+                desk.open_lines(),
+                desk.station.cell,
+                self.stock,
+                self.book,
+                self.storage,
+                self.units,
+                self.ways,
+                lambda candidate: self.trips.available(candidate, now),
+                now,
+            )
+            if pod < 0:
+                hungry.remove(desk)
+                continue
+            self.trips.start(pod, unit, desk, now)
+            desk.bind()
+            if not self._wants(desk, now):
+                hungry.remove(desk)
+        self.inbound.dispatch(now, first=False)
+
+    def _wants(self, desk: PickDesk, now: float) -> bool:
+        """Whether one more pod should be fetched for a pick station."""
+        if not desk.open or len(desk.trips) >= self._pods_per_station:
+            return False
+        return desk.work < self._lead[desk.station.id]
+
+    def _route(self, trip: PodTrip, now: float) -> Desk | None:
+        """Where a pod goes on to: a pick station with lines for it, a stow station, or storage."""
+        self._dispatch_due = True
+        best: PickDesk | None = None
+        best_value = 0
+        for desk in self.desks:
+            if not desk.open or len(desk.trips) >= self._pods_per_station or not room(desk):
+                continue
+            value = desk.value(trip.pod)
+            if value > best_value and (value >= PASS_ON or self._wants(desk, now)):
+                best, best_value = desk, value
+        if best is not None:
+            best.dirty = True
+            return best
+        return self.inbound.takes(trip.pod, now)
+
+    def _unit_freed(self, unit: int, now: float) -> None:
+        self._dispatch_due = True
+        if not self.units.down[unit]:
+            self.charging.freed(unit, now)
+
+    # -- chores ---------------------------------------------------------------------------------
+
+    def _chores(self, now: float) -> None:
+        self._next_chores = now + CHORES
+        self._dispatch_due = True
+        fell, rose = self.units.changed()
+        for unit in fell:
+            task = self.units.task[unit]
+            if task is not None:
+                task.unit_down(now)
+        for unit in rose:
+            task = self.units.task[unit]
+            if task is not None:
+                task.unit_up(now)
+            else:
+                self.charging.freed(unit, now)
+        self.charging.step(now)
+        self.stock.settle(now)
+        self.ledger.repeat(now)
+        self.units.repeat(now)
+        self.shipping.repeat(now)
+        self.inbound.chores(now)
+        for desk in self.desks:
+            desk.repeat(now)
+            desk.suspend_starved()
+        if now >= self._next_short:
+            self._next_short = now + RETRY_SHORT
+            self.book.retry()
+            for desk in self.desks:
+                desk.dirty = True

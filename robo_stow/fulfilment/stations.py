@@ -1,0 +1,338 @@
+"""Pick and stow stations: from a pod in place to handwork that the ledger has acknowledged.
+
+Both cores keep one rule above all: a person is told to reach into a pod only after the fleet's
+state has shown the unit at rest in the station's cell with that very pod on it. What the person
+has scanned is asked of the ledger again and again until its reply has come; only then is the visit
+reported done. Repeated visits, scans and replies change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robo_stow.floor.building import Building, Station
+from robo_stow.messages import (
+    Alarm,
+    FleetState,
+    Instruct,
+    Load,
+    Message,
+    PickRequest,
+    PickVisit,
+    ProposeRequest,
+    Reply,
+    Scan,
+    StowRequest,
+    StowVisit,
+    VisitDone,
+)
+
+REPEAT = 2.0
+"""Seconds after which an unanswered request or instruction is sent again."""
+REMEMBERED = 64
+"""Finished visits whose end is told again when they are asked for again."""
+AT_REST = 1e-3
+"""Speed (m/s) below which a unit stands."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One piece of handwork."""
+
+    number: int
+    bin: int
+    sku: str
+    quantity: int
+    moved: int = -1  # pieces scanned, -1 before the scan
+    request: PickRequest | StowRequest | None = None
+    booked: int = -1  # pieces acknowledged by the ledger, -1 before
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A visit from its request to its end."""
+
+    request: PickVisit | StowVisit
+    work: list[_Work] = field(default_factory=list)
+    instructed: bool = False
+    instructed_at: float = 0.0
+    asked_at: float = -REPEAT
+    left: int = -1  # stow: pieces left on the pallet, -1 before the proposal
+
+
+class _StationCore:
+    """What pick and stow stations have in common."""
+
+    def __init__(self, building: Building, station: Station) -> None:
+        self.building = building
+        self.station = station
+        self._visits: list[_Visit] = []  # the first one is being worked
+        self._ended: dict[int, VisitDone] = {}
+        self._work_number = 0
+        self._waiting: dict[str, tuple[_Visit, _Work | None]] = {}  # by idempotency key
+        self._scans: dict[int, tuple[_Visit, _Work]] = {}  # by number of open work
+        self._out: list[Message] = []
+        self._blocked_since = -1.0
+
+    def _take(self, visit: PickVisit | StowVisit) -> _Visit | None:
+        """A new visit; None for a repeated one, whose end is told again."""
+        if visit.station != self.station.id:
+            return None
+        if visit.visit in self._ended:
+            self._out.append(self._ended[visit.visit])
+            return None
+        if any(known.request.visit == visit.visit for known in self._visits):
+            return None
+        taken = _Visit(visit)
+        self._visits.append(taken)
+        return taken
+
+    def _pod_in_place(self, state: FleetState, visit: PickVisit | StowVisit) -> bool:
+        """Whether ``state`` shows the visit's unit at rest in the station with the visit's pod."""
+        for i in np.flatnonzero(state.unit == visit.unit):
+            return bool(
+                state.cell[i] == self.station.cell
+                and state.speed[i] < AT_REST
+                and state.load[i] == Load.POD
+                and state.load_id[i] == visit.pod
+            )
+        return False
+
+    def _instruct(self, visit: _Visit, now: float, stow: bool) -> None:
+        visit.instructed_at = now
+        for work in visit.work:
+            if work.moved < 0:
+                self._out.append(
+                    Instruct(
+                        now, self.station.id, work.number, stow, work.bin, work.sku, work.quantity
+                    )
+                )
+
+    def _new_work(self, visit: _Visit, bin_: int, sku: str, quantity: int) -> _Work:
+        work = _Work(self._work_number, bin_, sku, quantity)
+        self._work_number += 1
+        visit.work.append(work)
+        self._scans[work.number] = (visit, work)
+        return work
+
+    def _key(self, visit: _Visit, part: int | str) -> str:
+        return f"{self.station.id}/{visit.request.visit}/{part}"
+
+    def _ask(self, visit: _Visit, work: _Work, request: PickRequest | StowRequest) -> None:
+        work.request = request
+        self._waiting[request.key] = (visit, work)
+        self._out.append(request)
+
+    def _alarm(self, now: float, kind: str, text: str) -> None:
+        self._out.append(Alarm(now, "fulfilment", kind, f"{self.station.id}: {text}"))
+
+    def _check_place(self, now: float, state: FleetState | None, visit: _Visit) -> bool:
+        """The interlock; raises an alarm once when a visit waits long for its pod."""
+        if state is not None and self._pod_in_place(state, visit.request):
+            self._blocked_since = -1.0
+            return True
+        if state is not None:
+            if self._blocked_since < 0:
+                self._blocked_since = now
+            elif now - self._blocked_since > 30.0:
+                self._blocked_since = now
+                self._alarm(now, "interlock", f"pod {visit.request.pod} is not in place")
+        return False
+
+    def _repeat(self, visit: _Visit, now: float) -> None:
+        """Send again what has not been acknowledged."""
+        if visit.instructed and now - visit.instructed_at >= REPEAT:
+            self._instruct(visit, now, isinstance(visit.request, StowVisit))
+            self._out += [w.request for w in visit.work if w.request is not None and w.booked < 0]
+
+    def _end(self, visit: _Visit, done: VisitDone) -> None:
+        self._visits.remove(visit)
+        self._ended[done.visit] = done
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        self._out.append(done)
+
+
+class PickStationCore(_StationCore):
+    """One pick station.
+
+    consumes: `PickVisit`, `FleetState`, `Scan`, `Reply`;
+    emits: `Instruct`, `PickRequest`, `VisitDone`, `Alarm`.
+
+    All picks of a visit are instructed at once, and a following visit of the pod that stands there
+    as soon as it is known: the person works them one after the other without waiting. In
+    ``VisitDone.short`` the index of a pick stands once for every piece that was missing.
+    """
+
+    consumes: tuple[type, ...] = (PickVisit, FleetState, Scan, Reply)
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take in visits, the fleet's state, scans and replies; say what is to be done."""
+        state: FleetState | None = None
+        for message in inbox:
+            if isinstance(message, FleetState):
+                state = message
+            elif isinstance(message, PickVisit):
+                self._take(message)
+            elif isinstance(message, Scan):
+                if message.station == self.station.id:
+                    self._on_scan(message)
+            elif isinstance(message, Reply) and message.key in self._waiting:
+                self._on_reply(now, message)
+        if not self._visits and not self._out:
+            return []
+        if state is not None:
+            self._start(now, state)
+        for visit in list(self._visits):
+            if visit.instructed and all(work.booked >= 0 for work in visit.work):
+                self._finish(visit, now)
+            else:
+                self._repeat(visit, now)
+        out, self._out = self._out, []
+        return out
+
+    def _start(self, now: float, state: FleetState) -> None:
+        for visit in self._visits:
+            if visit.instructed:
+                continue
+            if not self._check_place(now, state, visit):
+                return
+            visit.instructed = True
+            picks = visit.request
+            assert isinstance(picks, PickVisit)
+            for bin_, sku, quantity in zip(picks.bin, picks.sku, picks.quantity, strict=True):
+                self._new_work(visit, bin_, sku, quantity)
+            self._instruct(visit, now, False)
+
+    def _on_scan(self, scan: Scan) -> None:
+        entry = self._scans.pop(scan.work, None)
+        if entry is None:
+            return
+        visit, work = entry
+        work.moved = min(max(scan.quantity, 0), work.quantity)
+        index = visit.work.index(work)
+        picks = visit.request
+        assert isinstance(picks, PickVisit)
+        missing = work.quantity - work.moved
+        key = self._key(visit, index)
+        self._ask(
+            visit,
+            work,
+            PickRequest(key, picks.order[index], work.bin, work.sku, work.moved, missing),
+        )
+
+    def _on_reply(self, now: float, reply: Reply) -> None:
+        _, work = self._waiting.pop(reply.key)
+        assert work is not None
+        if reply.ok:
+            work.booked = work.moved
+        else:
+            work.booked = 0
+            self._alarm(now, "pick_refused", f"{reply.key}: {reply.reason}")
+
+    def _finish(self, visit: _Visit, now: float) -> None:
+        short: list[int] = []
+        for index, work in enumerate(visit.work):
+            short += [index] * (work.quantity - work.booked)
+        handled = sum(work.booked for work in visit.work)
+        self._end(
+            visit,
+            VisitDone(now, self.station.id, visit.request.visit, handled, tuple(short), False),
+        )
+
+
+class StowStationCore(_StationCore):
+    """One stow station.
+
+    consumes: `StowVisit`, `FleetState`, `Scan`, `Reply`;
+    emits: `ProposeRequest`, `Instruct`, `StowRequest`, `VisitDone`, `Alarm`.
+
+    Bins are asked of the inventory while the pod comes to rest; handwork starts when the pod and a
+    unit with a pallet are in place.
+    """
+
+    consumes: tuple[type, ...] = (StowVisit, FleetState, Scan, Reply)
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take in visits, the fleet's state, scans and replies; say what is to be done."""
+        state: FleetState | None = None
+        for message in inbox:
+            if isinstance(message, FleetState):
+                state = message
+            elif isinstance(message, StowVisit):
+                visit = self._take(message)
+                if visit is not None:
+                    self._waiting[self._key(visit, "p")] = (visit, None)
+            elif isinstance(message, Scan):
+                if message.station == self.station.id:
+                    self._on_scan(message)
+            elif isinstance(message, Reply) and message.key in self._waiting:
+                self._on_reply(now, message)
+        if not self._visits and not self._out:
+            return []
+        visit = self._visits[0] if self._visits else None
+        if visit is not None:
+            if visit.left < 0:
+                self._propose(visit, now)
+            elif (
+                not visit.instructed
+                and self._check_place(now, state, visit)
+                and self._pallet_in_place(state)
+            ):
+                visit.instructed = True
+                self._instruct(visit, now, True)
+            if visit.instructed and all(work.booked >= 0 for work in visit.work):
+                self._finish(visit, now)
+            else:
+                self._repeat(visit, now)
+        out, self._out = self._out, []
+        return out
+
+    def _pallet_in_place(self, state: FleetState | None) -> bool:
+        if state is None:
+            return False
+        there = state.load[state.cell == self.station.pallet_cell]
+        return bool((there == Load.PALLET).any())
+
+    def _propose(self, visit: _Visit, now: float) -> None:
+        if now - visit.asked_at < REPEAT:
+            return
+        visit.asked_at = now
+        stow = visit.request
+        assert isinstance(stow, StowVisit)
+        self._out.append(ProposeRequest(self._key(visit, "p"), stow.pallet, stow.pod, stow.face))
+
+    def _on_scan(self, scan: Scan) -> None:
+        entry = self._scans.pop(scan.work, None)
+        if entry is None:
+            return
+        visit, work = entry
+        work.moved = min(max(scan.quantity, 0), work.quantity)
+        if work.moved == 0:
+            work.booked = 0
+            return
+        stow = visit.request
+        assert isinstance(stow, StowVisit)
+        key = self._key(visit, visit.work.index(work))
+        self._ask(visit, work, StowRequest(key, stow.pallet, work.bin, work.sku, work.moved))
+
+    def _on_reply(self, now: float, reply: Reply) -> None:
+        visit, work = self._waiting.pop(reply.key)
+        if work is None:
+            visit.left = reply.left if reply.ok else max(reply.left, 1)
+            for bin_, sku, quantity in zip(reply.bin, reply.sku, reply.quantity, strict=True):
+                self._new_work(visit, bin_, sku, quantity)
+        elif reply.ok:
+            work.booked = work.moved
+            visit.left = min(visit.left, reply.left)
+        else:
+            work.booked = 0
+            self._alarm(now, "stow_refused", f"{reply.key}: {reply.reason}")
+
+    def _finish(self, visit: _Visit, now: float) -> None:
+        handled = sum(work.booked for work in visit.work)
+        number = visit.request.visit
+        self._end(visit, VisitDone(now, self.station.id, number, handled, (), visit.left == 0))

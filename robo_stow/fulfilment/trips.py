@@ -1,0 +1,352 @@
+"""Pod trips: a unit fetches a pod, takes it to one or more stations, and puts it away.
+
+Stages of a trip::
+
+    FETCH -> (READY ->) TRAVEL -> AT <-> TURN -> TRAVEL (next station) ... -> STORE
+                 a unit that goes down with the pod: STRANDED -> ... when it works again
+                 a unit that goes down before:       UNITLESS -> FETCH by another unit
+
+The stations' desks say what happens at a station; trips move the unit and hand it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from robo_stow.floor.building import Building, Station
+from robo_stow.fulfilment.dispatch import Priority, Units
+from robo_stow.fulfilment.orderbook import Pick
+from robo_stow.fulfilment.putaway import Storage
+from robo_stow.messages import Alarm, ErrandResult, Load, Message, Operation
+
+WAIT = -1
+"""A desk's answer: the pod stays as it is."""
+LEAVE = -2
+"""A desk's answer: the pod is done here."""
+RETRY = 5.0
+"""Seconds before a rejected errand is tried again."""
+
+
+class Stage(Enum):
+    """Where a trip stands."""
+
+    UNITLESS = auto()
+    FETCH = auto()
+    READY = auto()  # lifted, waits in its storage cell for room in the station's lane
+    TRAVEL = auto()
+    AT = auto()  # in the station's cell, the pod's face shown
+    TURN = auto()  # in the station's cell, turning the pod to another face
+    STORE = auto()
+    STRANDED = auto()
+
+
+class Desk(Protocol):
+    """A station's part in a trip."""
+
+    station: Station
+    trips: list[PodTrip]
+
+    def first_face(self, trip: PodTrip) -> int:
+        """Face to show on arrival."""
+        ...
+
+    def next_action(self, trip: PodTrip, now: float) -> int:
+        """At the station: a face to turn to, `WAIT` or `LEAVE`."""
+        ...
+
+    def withdraw(self, trip: PodTrip, now: float) -> bool:
+        """The pod cannot come, or stays where it is; False: a visit goes on and must end first."""
+        ...
+
+
+class PodTrip:
+    """One pod on its way; the unit's task while it has one."""
+
+    def __init__(self, trips: Trips, pod: int, desk: Desk) -> None:
+        self._trips = trips
+        self.pod = pod
+        self.desk: Desk | None = desk
+        self.unit = -1
+        self.stage = Stage.UNITLESS
+        self.face = 0  # shown, or on the way to be shown, at the station
+        self.picks: list[Pick] = []  # not yet ended
+        self.visits: dict[int, list[Pick]] = {}  # given to the station and not done
+        self.cell = -1  # storage cell reserved for the pod
+
+    @property
+    def in_lane(self) -> bool:
+        """Whether the unit counts for the lane of its station."""
+        return self.stage in (Stage.TRAVEL, Stage.AT, Stage.TURN)
+
+    def reported(self, result: ErrandResult, now: float) -> None:
+        """The unit's errand has ended."""
+        self._trips.reported(self, result, now)
+
+    def unit_down(self, now: float) -> None:
+        """The unit stopped or died."""
+        self._trips.unit_down(self, now)
+
+    def unit_up(self, now: float) -> None:
+        """The unit works again."""
+        self._trips.unit_up(self, now)
+
+
+class Trips:
+    """All pod trips.
+
+    Args:
+        route: asked where a pod goes that is done at a station; None: put away.
+        ended: told that a trip is over, after which the unit is free.
+    """
+
+    def __init__(
+        self,
+        building: Building,
+        units: Units,
+        storage: Storage,
+        out: list[Message],
+        route: Callable[[PodTrip, float], Desk | None],
+        ended: Callable[[int, float], None],
+    ) -> None:
+        self._units = units
+        self._storage = storage
+        self._out = out
+        self._route = route
+        self._ended = ended
+        self._faces = building.pod.faces
+        self.by_pod: dict[int, PodTrip] = {}
+        self.unitless: list[PodTrip] = []
+        self._ready: list[PodTrip] = []
+        self._later: list[tuple[float, Callable[[float], None]]] = []
+        self._blocked: dict[int, float] = {}  # pod: not to be fetched before
+
+    def available(self, pod: int, now: float) -> bool:
+        """Whether ``pod`` stands in storage and may be fetched."""
+        if pod in self.by_pod or self._storage.place[pod] < 0:
+            return False
+        until = self._blocked.get(pod)
+        if until is not None:
+            if now < until:
+                return False
+            del self._blocked[pod]
+        return True
+
+    def start(self, pod: int, unit: int, desk: Desk, now: float) -> PodTrip:
+        """Send ``unit`` to fetch ``pod`` for ``desk``."""
+        trip = PodTrip(self, pod, desk)
+        self.by_pod[pod] = trip
+        desk.trips.append(trip)
+        self._fetch(trip, unit, now)
+        return trip
+
+    def step(self, now: float) -> None:
+        """Let waiting pods go where there is room, and try again what was rejected."""
+        if self._later:
+            due = [action for at, action in self._later if at <= now]
+            self._later = [entry for entry in self._later if entry[0] > now]
+            for action in due:
+                action(now)
+        if self._ready:
+            for trip in list(self._ready):
+                assert trip.desk is not None
+                if room(trip.desk):
+                    self._depart(trip, now)
+
+    def poke(self, trip: PodTrip, now: float) -> None:
+        """Something changed for a pod at its station: do what its desk wants next."""
+        if trip.stage is not Stage.AT:
+            return
+        assert trip.desk is not None
+        action = trip.desk.next_action(trip, now)
+        if action == LEAVE:
+            self._leave(trip, now)
+        elif action != WAIT:
+            trip.face = action
+            trip.stage = Stage.TURN
+            self._deliver(trip, now)
+
+    def supply(self, now: float) -> bool:
+        """Give a free unit to the first pod that lost its own; False when none needs or gets it."""
+        while self.unitless:
+            trip = self.unitless[0]
+            unit, _ = self._units.nearest(int(self._storage.place[trip.pod]), self._units.free())
+            if unit < 0:
+                return False
+            self.unitless.pop(0)
+            self._fetch(trip, unit, now)
+        return True
+
+    # -- stages ---------------------------------------------------------------------------------
+
+    def reported(self, trip: PodTrip, result: ErrandResult, now: float) -> None:
+        """The unit's errand has ended."""
+        if result is ErrandResult.REJECTED:
+            self._rejected(trip, now)
+        elif trip.stage is Stage.FETCH:
+            home = int(self._storage.place[trip.pod])
+            self._storage.put(trip.pod, -1)
+            self._keep(trip, home)  # until the unit has left it
+            assert trip.desk is not None
+            if room(trip.desk):
+                self._depart(trip, now)
+            else:
+                trip.stage = Stage.READY
+                self._ready.append(trip)
+        elif trip.stage in (Stage.TRAVEL, Stage.TURN):
+            trip.stage = Stage.AT
+            self.poke(trip, now)
+        elif trip.stage is Stage.STORE:
+            self._storage.put(trip.pod, trip.cell)
+            self._end(trip, now)
+
+    def unit_down(self, trip: PodTrip, now: float) -> None:
+        """The unit stopped or died: what can be done by others is given back."""
+        unit = trip.unit
+        if trip.stage is Stage.FETCH and self._units.load[unit] != Load.POD:
+            self._units.stand(unit, now)
+            self._units.release(unit)
+            trip.unit = -1
+            if int(self._units.cell[unit]) == int(self._storage.place[trip.pod]):
+                self._cancel(trip, now)
+            else:
+                trip.stage = Stage.UNITLESS
+                self.unitless.append(trip)
+            return
+        if trip.desk is not None and not trip.desk.withdraw(trip, now):
+            return  # the pod is in place: the visit can end, and is stranded after it
+        self._strand(trip)
+
+    def unit_up(self, trip: PodTrip, now: float) -> None:
+        """The unit works again: the pod goes on to where it is needed now."""
+        if trip.stage is Stage.STRANDED:
+            if self._units.load[trip.unit] == Load.POD:
+                self._send_on(trip, now)
+            else:  # it went down just after it had set the pod down
+                self._storage.put(trip.pod, int(self._storage.told[trip.pod]))
+                self._units.stand(trip.unit, now)
+                self._end(trip, now)
+
+    def _fetch(self, trip: PodTrip, unit: int, now: float) -> None:
+        trip.unit = unit
+        trip.stage = Stage.FETCH
+        self._units.give(unit, trip)
+        cell = int(self._storage.place[trip.pod])
+        self._units.send(unit, cell, Operation.LIFT, False, Priority.FETCH, now)
+
+    def _depart(self, trip: PodTrip, now: float) -> None:
+        """Go to the station of the trip's desk."""
+        if trip in self._ready:
+            self._ready.remove(trip)
+        self._keep(trip, -1)
+        assert trip.desk is not None
+        trip.face = trip.desk.first_face(trip)
+        trip.stage = Stage.TRAVEL
+        self._deliver(trip, now)
+
+    def _deliver(self, trip: PodTrip, now: float) -> None:
+        assert trip.desk is not None
+        cell = trip.desk.station.cell
+        self._units.send(trip.unit, cell, Operation.FACE + trip.face, True, Priority.DELIVER, now)
+
+    def _leave(self, trip: PodTrip, now: float) -> None:
+        """Done at this station."""
+        assert trip.desk is not None
+        trip.desk.trips.remove(trip)
+        trip.desk = None
+        if self._units.down[trip.unit]:
+            self._strand(trip)
+        else:
+            self._send_on(trip, now)
+
+    def _send_on(self, trip: PodTrip, now: float) -> None:
+        desk = self._route(trip, now)
+        if desk is not None:
+            trip.desk = desk
+            desk.trips.append(trip)
+            self._depart(trip, now)
+        else:
+            self._store(trip, now)
+
+    def _store(self, trip: PodTrip, now: float) -> None:
+        cell = self._storage.choose(trip.pod, int(self._units.cell[trip.unit]), now)
+        trip.stage = Stage.STORE
+        if cell < 0:
+            self._alarm(now, "no_place", f"no free storage cell for pod {trip.pod}")
+            self._again(trip, now, self._store)
+            return
+        self._keep(trip, cell)
+        self._units.send(trip.unit, cell, Operation.LOWER, False, Priority.STORE, now)
+
+    def _rejected(self, trip: PodTrip, now: float) -> None:
+        goal = self._units.goal(trip.unit)
+        self._alarm(
+            now, "rejected", f"unit {trip.unit}, pod {trip.pod}: {trip.stage.name.lower()} {goal}"
+        )
+        if trip.stage is Stage.FETCH:
+            unit = trip.unit
+            self._units.release(unit)
+            self._cancel(trip, now)
+            self._ended(unit, now)
+        elif trip.stage is Stage.STORE:
+            self._storage.shun(trip.cell, now)
+            self._keep(trip, -1)
+            self._again(trip, now, self._store)
+        else:
+            self._again(trip, now, self._deliver)
+
+    def _again(self, trip: PodTrip, now: float, action: Callable[[PodTrip, float], None]) -> None:
+        """Do ``action`` a little later, if the trip still stands where it does now."""
+        stage = trip.stage
+
+        def retry(at: float) -> None:
+            if trip.stage is stage and self.by_pod.get(trip.pod) is trip:
+                action(trip, at)
+
+        self._later.append((now + RETRY, retry))
+
+    def _cancel(self, trip: PodTrip, now: float) -> None:
+        """Give up a trip whose pod has not been lifted; the pod rests for a while."""
+        if trip.desk is not None:
+            trip.desk.withdraw(trip, now)
+        self._blocked[trip.pod] = now + 6.0 * RETRY
+        self._drop(trip)
+
+    def _strand(self, trip: PodTrip) -> None:
+        if trip in self._ready:
+            self._ready.remove(trip)
+        self._keep(trip, -1)
+        self._storage.put(trip.pod, -1)
+        trip.stage = Stage.STRANDED
+        if trip.desk is not None:
+            trip.desk.trips.remove(trip)
+            trip.desk = None
+
+    def _end(self, trip: PodTrip, now: float) -> None:
+        self._units.release(trip.unit)
+        self._drop(trip)
+        self._ended(trip.unit, now)
+
+    def _drop(self, trip: PodTrip) -> None:
+        self._keep(trip, -1)
+        del self.by_pod[trip.pod]
+        if trip.desk is not None:
+            trip.desk.trips.remove(trip)
+            trip.desk = None
+
+    def _keep(self, trip: PodTrip, cell: int) -> None:
+        """Reserve ``cell`` for the trip's pod in place of the one reserved so far."""
+        if trip.cell >= 0:
+            self._storage.give_back(trip.cell)
+        trip.cell = cell
+        if cell >= 0:
+            self._storage.reserve(cell)
+
+    def _alarm(self, now: float, kind: str, text: str) -> None:
+        self._out.append(Alarm(now, "fulfilment", kind, text))
+
+
+def room(desk: Desk) -> bool:
+    """Whether one more unit may drive into the lane of the desk's station."""
+    return sum(trip.in_lane for trip in desk.trips) <= len(desk.station.queue)
