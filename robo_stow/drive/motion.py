@@ -23,6 +23,9 @@ from robo_stow.native import load
 RING = 128
 """Actions a unit can hold that are released and not done (RS_DRIVE_RING)."""
 
+_CAN_FAIL = (Action.LIFT, Action.LOWER, Action.CHARGE, Action.FACE)
+"""In the order of the bits of `fault` in src/drive/motion.h."""
+
 _NUMBERS_INT = ("n", "first_unit", "width", "height", "pods")
 _NUMBERS = (
     *("pitch", "max_speed", "acceleration", "turn_time", "lift_time", "wheel_arm"),
@@ -241,9 +244,12 @@ class DriveUnits:
         """
         if not self._c_step(self._pointer, dt):
             return []
-        failed = np.flatnonzero(self._fault)
-        codes = np.minimum(self._fault[failed] - 1, Action.FACE)
-        return [(int(self.unit[i]), Action(c)) for i, c in zip(failed, codes.tolist(), strict=True)]
+        return [
+            (int(self.unit[i]), action)
+            for i in np.flatnonzero(self._fault).tolist()
+            for bit, action in enumerate(_CAN_FAIL)
+            if self._fault[i] >> bit & 1
+        ]
 
     def states(self, stamp: float) -> FleetState:
         """States of the group after the last step."""
@@ -310,11 +316,22 @@ class DriveUnits:
         """Learn where pods stand (a unit that does not share this process with the others).
 
         Pods carried by units of this group stay where they are.
+
+        Raises:
+            InputError: a pod or cell is not of this floor; nothing was changed.
         """
-        own = self.load_id[self.load == Load.POD]
-        for pod, cell in zip(places.pod.tolist(), places.cell.tolist(), strict=True):
-            if pod in own:
-                continue
-            self.pod_at[self.pod_at == pod] = -1
-            if cell >= 0:
-                self.pod_at[cell] = pod
+        pod, cell = np.asarray(places.pod, np.int32), np.asarray(places.cell, np.int32)
+        for name, values, low, end in (
+            ("pod", pod, 0, len(self.pod_face)),
+            ("cell", cell, -1, len(self.pod_at)),
+        ):
+            bad = (values < low) | (values >= end)
+            if bad.any():
+                raise InputError(
+                    "PodPlaces", name, int(values[bad][0]), f"must be {low} to {end - 1}"
+                )
+        known = ~np.isin(pod, self.load_id[self.load == Load.POD])
+        pod, cell = pod[known], cell[known]
+        self.pod_at[np.isin(self.pod_at, pod)] = -1
+        standing = cell >= 0
+        self.pod_at[cell[standing]] = pod[standing]

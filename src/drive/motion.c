@@ -16,8 +16,9 @@ enum {
 enum { WALL = 0, CHARGER = 6 }; /* CellKind */
 
 #define HALF_PI 1.57079632679489661923
-/* A standstill closer to the last released centre than this (m) counts as arrival. */
-#define ARRIVED 1e-9
+/* A standstill closer to the last released centre than this (m) counts as arrival, and what is
+ * done but for this long (s) is done: rounding must not cost a step. */
+#define TINY 1e-9
 
 static const double YAW[4] = {0.0, -HALF_PI, 2 * HALF_PI, HALF_PI};
 static const double EAST[4] = {1.0, 0.0, -1.0, 0.0};
@@ -126,8 +127,8 @@ static double trapezoid(double *v, double way, double acceleration, double max_s
     }
     if (v0 * v0 >= 2.0 * a * way) { /* on the braking curve, or past it by rounding */
         double stop = 2.0 * way / v0, left = stop - *t;
-        if (left <= 0.0) {
-            *t = -left;
+        if (left <= TINY) {
+            *t = fmax(0.0, -left);
             *v = 0.0;
             return way;
         }
@@ -152,11 +153,11 @@ static double trapezoid(double *v, double way, double acceleration, double max_s
         return up_way + peak * (time - up);
     }
     double left = up + cruise + down - time;
-    if (left > 0.0) {
+    if (left > TINY) {
         *v = a * left;
         return way - 0.5 * a * left * left;
     }
-    *t = -left;
+    *t = fmax(0.0, -left);
     *v = 0.0;
     return way;
 }
@@ -174,7 +175,7 @@ static double drive(rs_drive_fleet *f, int32_t u, int halt, double *t)
     if (halt)
         way = fmin(way, f->v[u] * f->v[u] / (2.0 * f->acceleration));
     double moved = trapezoid(&f->v[u], way, f->acceleration, f->max_speed, t);
-    int arrived = f->v[u] == 0.0 && run - moved < ARRIVED;
+    int arrived = f->v[u] == 0.0 && run - moved < TINY;
     f->offset[u] += moved;
     uint32_t last = arrived ? end : end - 1;
     while (f->done[u] != last && (arrived || f->offset[u] >= f->pitch)) {
@@ -282,15 +283,15 @@ static void step_unit(rs_drive_fleet *f, int32_t u, double dt)
             double whole = duration(f, u, code), spent = fmin(t, whole - f->progress[u]);
             if ((code == TURN_CW || code == TURN_CCW) && whole > 0.0)
                 way += spent / whole * HALF_PI * f->wheel_arm;
-            if (f->progress[u] + t < whole) {
+            if (f->progress[u] + t < whole - TINY) {
                 f->progress[u] += t;
                 t = 0.0;
                 continue;
             }
-            t -= whole - f->progress[u];
+            t = fmax(0.0, t - (whole - f->progress[u]));
             f->progress[u] = 0.0;
             if (!complete(f, u, code, &energy))
-                f->fault[u] = (uint8_t)(1 + code);
+                f->fault[u] |= (uint8_t)(1 << (code < FACE ? code - LIFT : FACE - LIFT - 1));
             f->done[u]++;
         }
         if (f->contact[u])

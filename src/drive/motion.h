@@ -41,7 +41,7 @@ typedef struct {
     uint8_t *load;                     /* [n] RS_DRIVE_EMPTY, ... */
     int32_t *load_id;                  /* [n] pod carried, or -1 */
     uint8_t *stopped, *dead, *contact; /* [n] emergency stop, broken or empty, on a charger */
-    uint8_t *fault;                    /* [n] 1 + action that failed in the last step, or 0 */
+    uint8_t *fault; /* [n] what failed in the last step: 1 lift, 2 lower, 4 charge, 8 face */
 
     float *x, *y, *yaw, *speed, *battery; /* [n] outputs of rs_drive_step */
     uint8_t *status;                      /* [n] output of rs_drive_step */
