@@ -155,7 +155,7 @@ static void any_release_is_harmless(void)
             standing += at.pod_at[c] >= 0;
         CHECK_EQUAL(carried + standing, PODS);
     }
-    CHECK(took > 20000);
+    CHECK(took > 10000);
 }
 
 static void counts_that_do_not_add_up_are_refused(void)
