@@ -538,6 +538,9 @@ def test_check_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert f"{path}: drive.max_speed = -1: must be" in captured.err
+    path.write_text(changed("levels.1.height", 20.0))
+    assert command("check", str(path)) == 1
+    assert "lifter_1" in capsys.readouterr().err
 
 
 def test_draw_command(tmp_path: Path) -> None:

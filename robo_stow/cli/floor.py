@@ -12,6 +12,7 @@ import numpy as np
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building, warnings
+from robo_stow.lifter.kinematics import poses
 
 
 def add_parser(subparsers: Any) -> None:
@@ -85,6 +86,8 @@ def _range(values: list[int]) -> str:
 def _check(args: argparse.Namespace) -> int:
     try:
         building = load_building(args.building, units=args.units)
+        for site in building.lifters:
+            poses(building, site)  # the arm reaches its dock and its hand-off
     except InputError as error:
         print(f"robo-stow: {error}", file=sys.stderr)
         return 1
