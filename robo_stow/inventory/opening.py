@@ -57,9 +57,8 @@ def book_opening_stock(ledger: Ledger, building: Building, catalogue: Catalogue,
 
     total, left = int(received.sum()), received - stowed
     receipts = list(zip(ids.tolist(), lots.tolist(), received.tolist(), left.tolist(), strict=True))
-    stows = zip(
-        bins.tolist(), ids[kind].tolist(), lots[kind].tolist(), pieces.tolist(), strict=True
-    )
+    lists = (bins.tolist(), ids[kind].tolist(), lots[kind].tolist(), pieces.tolist())
+    stows = list(zip(*lists, strict=True))
     places = list(enumerate(pod_cells(building, seed).tolist()))
     body = write_reply(Reply(KEY, True, "", granted=(total,), left=int(left.sum())))
     with ledger.writing() as connection:
