@@ -375,7 +375,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places(DEMO_DATA)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.booleans(), VALUES), min_size=1, max_size=3))
 def test_mutated_fields_are_refused_or_load(
     mutations: list[tuple[tuple[Any, ...], bool, Any]],
@@ -395,7 +395,7 @@ def test_mutated_fields_are_refused_or_load(
     refused_or_loads(yaml.safe_dump(data))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_mutated_text_is_refused_or_loads(data: st.DataObject) -> None:
     text = DEMO_TEXT[DEMO_TEXT.index("name:") :]
