@@ -83,10 +83,14 @@ def _wrap(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi)
 
 
+def _inside(angle: float, limit: tuple[float, float]) -> bool:
+    return limit[0] - _EPS <= angle <= limit[1] + _EPS
+
+
 def _within(angle: float, limit: tuple[float, float], near: float) -> float | None:
     """The angle, a whole number of turns away, that is within the limit and nearest ``near``."""
     turns = [_wrap(angle) + k * 2 * math.pi for k in (-1, 0, 1)]
-    fit = [a for a in turns if limit[0] <= a <= limit[1]]
+    fit = [min(max(a, limit[0]), limit[1]) for a in turns if _inside(a, limit)]
     return min(fit, key=lambda a: abs(a - near)) if fit else None
 
 
@@ -106,8 +110,9 @@ def inverse(position: F64, rotation: F64, near: Joints) -> Joints | None:
     reach = math.hypot(wrist[0], wrist[1])
     yaw = math.atan2(wrist[1], wrist[0]) if reach > _EPS else near[0]
     bend = (reach**2 + height**2 - UPPER_ARM**2 - FOREARM**2) / (2 * UPPER_ARM * FOREARM)
-    if abs(bend) > 1.0:
+    if abs(bend) > 1.0 + _EPS:
         return None
+    bend = min(1.0, max(-1.0, bend))
     best: Joints | None = None
     least = math.inf
     for side, elbow, flip in itertools.product((1, -1), (-1, 1), (False, True)):
