@@ -38,6 +38,7 @@ MESSAGES: dict[type, type] = {
         records.Errands,
         records.ErrandReports,
         records.PodPlaces,
+        records.PodRegister,
         records.Alarm,
         records.PalletArrived,
         records.LiftResult,

@@ -12,7 +12,7 @@ from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
 from robo_stow.inventory.core import InventoryCore
-from robo_stow.messages import Core, PodSpace, Reply, StockLevels
+from robo_stow.messages import Core, PodRegister, PodSpace, Reply, StockLevels
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
@@ -29,13 +29,14 @@ class InventoryNode(CoreNode):
     Publishes, transient local, whole for late joiners:
         /inventory/stock_levels (StockLevels): pieces in bins.
         /inventory/pod_space (PodSpace): free volume of pod faces.
+        /inventory/pod_register (PodRegister): where pods were last set down.
 
     Parameters: those of `CoreNode`, and
         database (str): SQLAlchemy URL of the ledger; "sqlite://" lives in memory.
     """
 
     KIND = "inventory"
-    PUBLISHES = (StockLevels, PodSpace)
+    PUBLISHES = (StockLevels, PodSpace, PodRegister)
     _core: InventoryCore
 
     def build(self) -> Sequence[Core]:

@@ -29,7 +29,7 @@ LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
 """One message that stays true: the floor."""
 
 _STATES = (records.FleetState, records.LifterState, records.LifterFeedback, records.LifterCommand)
-_SNAPSHOTS = (records.PodPlaces, records.StockLevels, records.PodSpace)
+_SNAPSHOTS = (records.PodPlaces, records.PodRegister, records.StockLevels, records.PodSpace)
 
 
 def of(record: type) -> QoSProfile:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from robo_stow.messages import PodPlaces, PodSpace, StockLevels
+from robo_stow.messages import PodPlaces, PodRegister, PodSpace, StockLevels
 
 _KEYS: dict[type, tuple[str, ...]] = {
     PodPlaces: ("pod",),
+    PodRegister: ("pod",),
     StockLevels: ("bin", "sku"),
     PodSpace: ("pod", "face"),
 }
 _VALUES: dict[type, tuple[str, ...]] = {
     PodPlaces: ("cell",),
+    PodRegister: ("cell",),
     StockLevels: ("on_hand", "reserved"),
     PodSpace: ("free",),
 }
@@ -49,7 +51,7 @@ class Snapshot:
         for start in range(0, len(rows), ROWS):
             columns = zip(*rows[start : start + ROWS], strict=True)
             fields: dict[str, Any] = dict(zip(names, columns, strict=True))
-            if self._record is PodPlaces:
+            if self._record in (PodPlaces, PodRegister):
                 fields = {name: np.array(column, np.int32) for name, column in fields.items()}
             yield self._record(stamp=stamp, **fields)
 

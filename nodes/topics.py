@@ -16,6 +16,7 @@ TOPICS: dict[type, str] = {
     records.Errands: "/fleet/errands",
     records.ErrandReports: "/fleet/errand_reports",
     records.PodPlaces: "/fleet/pod_places",
+    records.PodRegister: "/inventory/pod_register",
     records.Alarm: "/alarms",
     records.PalletArrived: "/lifters/{lifter}/pallet_arrived",
     records.LiftResult: "/lifters/{lifter}/result",

@@ -32,7 +32,7 @@ class TrafficManagerNode(CoreNode):
         /fleet/state (FleetState)
         /<unit>/state (UnitState): of units that are nodes of their own.
         /fleet/errands (Errands)
-        /fleet/pod_places (PodPlaces)
+        /inventory/pod_register (PodRegister)
 
     Parameters: those of `CoreNode`, and
         unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state.

@@ -183,7 +183,19 @@ class ErrandReports:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PodPlaces:
-    """Where pods stand: a cell, or -1 while carried. The whole floor at start, then changes."""
+    """Traffic to everyone: where pods stand, -1 while carried; all at start, then changes."""
+
+    stamp: float
+    pod: I32  # [k]
+    cell: I32  # [k]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PodRegister:
+    """Inventory to traffic: where pods were last set down; all at start, then changes.
+
+    Traffic starts from it and from what the units carry; after that it knows better itself.
+    """
 
     stamp: float
     pod: I32  # [k]
@@ -528,6 +540,7 @@ Message = (
     | Errands
     | ErrandReports
     | PodPlaces
+    | PodRegister
     | Alarm
     | PalletArrived
     | LiftRequest

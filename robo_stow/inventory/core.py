@@ -20,6 +20,7 @@ from robo_stow.messages import (
     Message,
     MovePodRequest,
     PickRequest,
+    PodRegister,
     PodSpace,
     ProposeRequest,
     ReceiveRequest,
@@ -39,8 +40,8 @@ class InventoryCore:
     """Books what happens to stock, and proposes where to stow.
 
     Requests of one step are booked in one transaction; their replies are given out when it is
-    durable. The first step also emits the whole stock (`StockLevels`, `PodSpace`), later ones
-    what has changed. A proposal is a question: it is remembered for a while, so that asking twice
+    durable. The first step also emits the whole stock (`StockLevels`, `PodSpace`) and where the pods
+    stand (`PodRegister`), later ones what has changed. A proposal is a question: it is remembered for a while, so that asking twice
     gives the same answer, but not across restarts.
 
     Args:
@@ -126,17 +127,19 @@ class InventoryCore:
         return reply, changes
 
     def snapshot(self, now: float) -> list[Message]:
-        """The whole stock and the free volume of all faces."""
+        """The whole stock, the free volume of all faces, and where the pods stand."""
         s = schema.stock.c
         query = select(s.bin, schema.sku.c.code, s.on_hand, s.reserved)
         query = query.join(schema.sku, schema.sku.c.id == s.sku).order_by(s.bin, s.sku)
         with self.ledger.reading() as connection:
             rows = connection.execute(query).all()
+            places = connection.execute(select(schema.pod_place).order_by("pod")).all()
         bins, codes, on_hand, reserved = zip(*rows, strict=True) if rows else ((), (), (), ())
         faces = self._building.pods * self._spec.faces
         return [
             StockLevels(now, bins, codes, on_hand, reserved),
             self._space(now, range(faces)),
+            _register(now, [(row.pod, row.cell) for row in places]),
         ]
 
     def _book(self, requests: list[Request], now: float) -> list[Message]:
@@ -145,6 +148,13 @@ class InventoryCore:
             return []
         bookings = self.ledger.book(requests, now)
         outbox = self._changes(bookings, now)
+        moved = [
+            (request.pod, request.cell)
+            for request, booking in zip(requests, bookings, strict=True)
+            if isinstance(request, MovePodRequest) and booking.reply.ok
+        ]
+        if moved:
+            outbox.append(_register(now, moved))
         outbox += [booking.reply for booking in bookings]
         return outbox
 
@@ -225,3 +235,8 @@ class InventoryCore:
             table = np.array([tuple(row) for row in rows], np.int64)
             np.add.at(used, table[:, 0] // self._spec.bins_per_face, table[:, 1])
         return used
+
+
+def _register(now: float, places: Sequence[tuple[int, int]]) -> PodRegister:
+    table = np.array(places, np.int32).reshape(-1, 2)
+    return PodRegister(now, table[:, 0].copy(), table[:, 1].copy())

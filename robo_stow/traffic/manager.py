@@ -37,6 +37,7 @@ from robo_stow.messages import (
     Message,
     Operation,
     PodPlaces,
+    PodRegister,
     Release,
     UnitStatus,
 )
@@ -104,7 +105,7 @@ class TrafficManager:
         planner_ms: wall time (ms) of every planner step, oldest first; empty without a clock.
     """
 
-    consumes: tuple[type, ...] = (FleetState, Errands, PodPlaces)
+    consumes: tuple[type, ...] = (FleetState, Errands, PodRegister)
 
     def __init__(
         self,
@@ -181,6 +182,8 @@ class TrafficManager:
         self._last_place = np.full(building.pods, -1, np.int32)  # where it stood last
         self._pod_at: I32 = np.full(cells, -1, np.int32)
         self._standing: U8 = np.zeros(cells, np.uint8)  # as planned: LOWERs count when queued
+        self._missing: set[int] = set()  # pods nobody carries that stand somewhere unknown
+        self._spots: list[int] = []  # where those may stand
         self._lowering: dict[int, int] = {}  # unit -> pod, while a LOWER is queued
         self._claim: I32 = np.full(cells, -1, np.int32)  # unit on its way to LIFT or LOWER there
 
@@ -209,8 +212,11 @@ class TrafficManager:
                     self._take_errands(now, message)
                 else:
                     self._early.append(message)
-            elif isinstance(message, PodPlaces) and self._stage is not _Stage.RUN:
-                self._learn_places(message)
+            elif isinstance(message, PodRegister):
+                if self._stage is not _Stage.RUN:
+                    self._learn_places(message)
+                elif self._missing:
+                    self._find_pods(message)
         if self._stage is _Stage.RUN:
             self._run(now)
         else:
@@ -262,7 +268,7 @@ class TrafficManager:
         self._load_id[unit] = state.load_id[take]
         self._status[unit] = state.status[take]
 
-    def _learn_places(self, places: PodPlaces) -> None:
+    def _learn_places(self, places: PodRegister) -> None:
         fits = (places.pod >= 0) & (places.pod < len(self._place))
         fits &= (places.cell >= -1) & (places.cell < self._grid.cells)
         self._place[places.pod[fits]] = places.cell[fits]
@@ -386,6 +392,7 @@ class TrafficManager:
             allow_rotation=False,
         )
         self._set_pods(now)
+        self._moved = list(enumerate(np.maximum(self._place, -1).tolist()))
         self._block()
         early, self._early = self._early, []
         for message in early:
@@ -408,6 +415,7 @@ class TrafficManager:
         self._pod_at[self._place[standing]] = standing
         self._standing[self._place[standing]] = 1
         missing = [p for p in np.flatnonzero(self._place < 0).tolist() if p not in carriers]
+        self._missing = set(missing)
         if not missing:
             return
         # Set down without word of it: each is over an empty unit that stands on a storage cell.
@@ -418,18 +426,30 @@ class TrafficManager:
             and self._storage[self._cell[unit]]
             and self._pod_at[self._cell[unit]] < 0
         ]
+        self._spots = spots
         self._standing[spots] = 1
         if len(missing) == 1 == len(spots):
             self._set_down(missing[0], spots[0])
+            self._moved.append((missing[0], spots[0]))
             return
         for pod in missing:
             self._alarm(now, "pod", f"pod {pod} stands somewhere unknown: one of cells {spots}")
 
     def _set_down(self, pod: int, cell: int) -> None:
         self._pod_at[cell] = pod
+        if pod in self._missing:
+            self._missing.remove(pod)
+            if not self._missing:
+                empty = [spot for spot in self._spots if self._pod_at[spot] < 0]
+                self._standing[empty] = 0
         self._standing[cell] = 1
         self._place[pod] = self._last_place[pod] = cell
-        self._moved.append((pod, cell))
+
+    def _find_pods(self, places: PodRegister) -> None:
+        """Take the word of others for pods that nobody was known to carry or to have set down."""
+        for pod, cell in zip(places.pod.tolist(), places.cell.tolist(), strict=True):
+            if pod in self._missing and self._routes.is_floor(cell) and self._pod_at[cell] < 0:
+                self._set_down(pod, cell)
 
     # --- units' reports ------------------------------------------------------------------------
 
@@ -667,9 +687,11 @@ class TrafficManager:
         if operation == Operation.LIFT:
             known = load == Load.POD and 0 <= pod < len(self._last_place)
             return bool(known and self._last_place[pod] == goal)
-        return bool(
-            operation == Operation.LOWER and load == Load.NONE and self._pod_at[goal] >= 0
-        )
+        if operation != Operation.LOWER or load != Load.NONE:
+            return False
+        if len(self._missing) == 1 and self._standing[goal] and self._pod_at[goal] < 0:
+            self._set_down(min(self._missing), goal)  # so this is where it was set down
+        return bool(self._pod_at[goal] >= 0)
 
     def _already_so(self, unit: int) -> bool:
         goal = int(self._goal[unit])
@@ -758,6 +780,7 @@ class TrafficManager:
         pod = self._lowering.pop(unit)
         if 0 <= pod < len(self._place):
             self._set_down(pod, cell)
+            self._moved.append((pod, cell))
         else:
             self._alarm(now, "pod", f"{self._name(unit)} set an unknown pod down in cell {cell}")
 
@@ -811,11 +834,12 @@ class TrafficManager:
         graph, planner = self._graph, self._planner
         assert planner is not None
         going = self._phase == _Phase.GOING
-        # A unit that rests at the goal of its last errand makes room for one that is to come
-        # there, and otherwise goes back when it was pushed away.
+        # A unit that was pushed away from the goal of its last errand goes back there, unless
+        # another one is to come to that cell. (At a goal, only -1 makes the planner let it rest.)
         wanted = np.zeros(self._grid.cells, np.bool_)
         wanted[self._goal[going]] = True
-        goal = np.where(going | ~wanted[self._goal], self._goal, np.int32(-1))
+        rests = ~going & (wanted[self._goal] | (graph.end_cell == self._goal))
+        goal = np.where(rests, np.int32(-1), self._goal)
         frozen = graph.planned - graph.done >= self._limit
         frozen |= self._stands | self._operating | self._halted
         priority = np.where(going, self._priority, np.float32(0))
