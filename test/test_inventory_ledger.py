@@ -1,0 +1,547 @@
+"""The ledger's promises: exact, durable before it is acknowledged, each request booked once."""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text, update
+from sqlalchemy.exc import DBAPIError
+
+from robo_stow.errors import InputError
+from robo_stow.floor.building import Building
+from robo_stow.floor.load import load_building
+from robo_stow.inventory import schema
+from robo_stow.inventory.audit import audit, check_totals
+from robo_stow.inventory.catalogue import GRAM, MM3
+from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.ledger import Ledger
+from robo_stow.messages import (
+    CancelRequest,
+    MovePodRequest,
+    PickRequest,
+    PodSpace,
+    ProposeRequest,
+    ReceiveRequest,
+    Reply,
+    Request,
+    ReserveRequest,
+    ShipRequest,
+    StockLevels,
+    StowRequest,
+)
+
+CRASHES = int(os.environ.get("ROBO_STOW_CRASHES", "40"))
+"""Random points at which the crash test kills; the benchmark asks for more."""
+
+SKUS = ("10001A", "10001B", "20002", "30003", "40004")
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Building:
+    """A corner shop: 6 pods of 8 bins, 5 SKUs."""
+    return corner_shop(tmp_path_factory.mktemp("site"))
+
+
+def corner_shop(folder: Path) -> Building:
+    lines = [
+        f"{order},{sku},1,2011-01-03T10:{order:02d}:00,1.0,1,United Kingdom,sale"
+        for order in range(10)
+        for sku in SKUS[: 1 + order % len(SKUS)]
+    ]
+    head = "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country,kind"
+    file = folder / "orders.csv.gz"
+    with gzip.open(file, "wt") as stream:
+        stream.write("\n".join([head, *lines, ""]))
+    demo = load_building("demo")
+    return replace(
+        demo,
+        pods=6,
+        orders=replace(demo.orders, file=str(file)),
+        pod=replace(
+            demo.pod, faces=2, bins_per_face=4, bin_volume=0.02, bin_capacity=10.0, capacity=60.0
+        ),
+        stock=replace(demo.stock, fill=0.1, cover_pieces=6),
+    )
+
+
+# --- any sequence of requests --------------------------------------------------------------------
+
+
+class Shop(RuleBasedStateMachine):
+    """Random requests, good and bad, against a model of plain counters."""
+
+    site: Building
+    database: str
+    restarts: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.keys = 0
+        self.sent: list[tuple[Request, Reply]] = []
+        self.pallets: dict[str, Counter[str]] = {}
+        self.stock: Counter[tuple[int, str]] = Counter()
+        self.reserved: Counter[tuple[str, int, str]] = Counter()
+        self.totes: dict[str, Counter[str]] = {}
+        self.received: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
+        self.shipped: Counter[str] = Counter()
+        self.seen: dict[tuple[int, str], tuple[int, int]] = {}
+        self.space: dict[tuple[int, int], float] = {}
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = self.database.format(folder=self.folder.name)
+
+    @initialize()
+    def open(self) -> None:
+        self.core = InventoryCore(self.site, 1, self.url)
+        self.hear(self.core.step(self.now, []))
+        for (bin_, sku), (on_hand, reserved) in self.seen.items():
+            assert reserved == 0
+            self.stock[bin_, sku] = on_hand
+            self.received[sku] += on_hand
+
+    def teardown(self) -> None:
+        if hasattr(self, "core"):
+            assert self.core.audit() == []
+            self.core.close()
+
+    def hear(self, messages: list[Any]) -> None:
+        for message in messages:
+            if isinstance(message, StockLevels):
+                rows = zip(message.bin, message.sku, message.on_hand, message.reserved, strict=True)
+                for bin_, sku, on_hand, reserved in rows:
+                    self.seen[bin_, sku] = (on_hand, reserved)
+            elif isinstance(message, PodSpace):
+                for pod, face, free in zip(message.pod, message.face, message.free, strict=True):
+                    self.space[pod, face] = free
+
+    def ask(self, request: Request) -> Reply:
+        self.now += 1.0
+        reply, changes = self.core.handle(request, self.now)
+        assert reply.key == request.key
+        assert bool(reply.reason) != reply.ok
+        self.hear(changes)
+        self.sent.append((request, reply))
+        return reply
+
+    def key(self) -> str:
+        self.keys += 1
+        return f"k{self.keys}"
+
+    def free(self, bin_: int, sku: str) -> int:
+        taken = sum(n for (_, b, s), n in self.reserved.items() if (b, s) == (bin_, sku))
+        return self.stock[bin_, sku] - taken
+
+    def fits(self, bin_: int, sku: str, quantity: int) -> bool:
+        spec, known = self.site.pod, self.core.ledger.skus
+        pod = bin_ // spec.bins
+        held = +self.stock
+        held[bin_, sku] += quantity
+        in_bin = [(known[s], n) for (b, s), n in held.items() if b == bin_]
+        in_pod = [(known[s], n) for (b, s), n in held.items() if b // spec.bins == pod]
+        return (
+            sum(s.volume * n for s, n in in_bin) <= round(spec.bin_volume / MM3)
+            and sum(s.weight * n for s, n in in_bin) <= round(spec.bin_capacity / GRAM)
+            and sum(s.weight * n for s, n in in_pod) <= round(spec.capacity / GRAM)
+        )
+
+    bins = st.integers(0, 5)  # few, so that requests meet
+    skus = st.sampled_from(SKUS)
+    orders = st.sampled_from(("o1", "o2", "o3"))
+
+    @rule(skus=st.lists(st.sampled_from(SKUS), min_size=1, max_size=3), n=st.integers(1, 40))
+    def receive(self, skus: list[str], n: int) -> None:
+        pallet = f"p{len(self.pallets)}"
+        request = ReceiveRequest(self.key(), pallet, tuple(skus), (n,) * len(skus))
+        assert self.ask(request).granted == (n * len(skus),)
+        self.pallets[pallet] = Counter()
+        for sku in skus:
+            self.pallets[pallet][sku] += n
+            self.received[sku] += n
+        again = ReceiveRequest(self.key(), pallet, ("20002",), (1,))
+        assert not self.ask(again).ok
+
+    @precondition(lambda self: self.pallets)
+    @rule(data=st.data(), bin_=bins, sku=skus, n=st.integers(1, 50))
+    def stow(self, data: st.DataObject, bin_: int, sku: str, n: int) -> None:
+        pallet = data.draw(st.sampled_from(sorted(self.pallets)))
+        left = self.pallets[pallet]
+        reply = self.ask(StowRequest(self.key(), pallet, bin_, sku, n))
+        assert reply.ok == (left[sku] >= n and self.fits(bin_, sku, n))
+        if reply.ok:
+            left[sku] -= n
+            self.stock[bin_, sku] += n
+            assert reply.left == left.total()
+
+    @precondition(lambda self: self.pallets)
+    @rule(data=st.data(), pod=st.integers(0, 5), face=st.integers(0, 1))
+    def propose(self, data: st.DataObject, pod: int, face: int) -> None:
+        pallet = data.draw(st.sampled_from(sorted(self.pallets)))
+        left = self.pallets[pallet]
+        reply = self.ask(ProposeRequest(self.key(), pallet, pod, face))
+        assert reply.ok and reply.left == left.total()
+        for bin_, sku, n in zip(reply.bin, reply.sku, reply.quantity, strict=True):
+            assert self.site.pod_of_bin(bin_) == pod and self.site.face_of_bin(bin_) == face
+            held = {s for (b, s), on_hand in self.stock.items() if b == bin_ and on_hand}
+            letters = self.site.stock.lookalike
+            assert not any(s != sku and s[:letters] == sku[:letters] for s in held)
+            assert self.ask(StowRequest(self.key(), pallet, bin_, sku, n)).ok
+            left[sku] -= n
+            self.stock[bin_, sku] += n
+
+    @rule(
+        entries=st.lists(st.tuples(orders, bins, skus, st.integers(1, 9)), min_size=1, max_size=4)
+    )
+    def reserve(self, entries: list[tuple[str, int, str, int]]) -> None:
+        order, bin_, sku, quantity = zip(*entries, strict=True)
+        reply = self.ask(ReserveRequest(self.key(), order, bin_, sku, quantity))
+        for (o, b, s, n), granted in zip(entries, reply.granted, strict=True):
+            assert granted == min(n, self.free(b, s))
+            self.reserved[o, b, s] += granted
+
+    @rule(data=st.data(), n=st.integers(1, 9))
+    def cancel(self, data: st.DataObject, n: int) -> None:
+        order, bin_, sku = data.draw(self.a_reservation())
+        held = self.reserved[order, bin_, sku]
+        reply = self.ask(CancelRequest(self.key(), order, bin_, sku, n))
+        assert reply.ok == bool(held)
+        if reply.ok:
+            assert reply.granted == (min(n, held),)
+            self.reserved[order, bin_, sku] -= min(n, held)
+
+    @rule(data=st.data(), n=st.integers(0, 9), short=st.integers(0, 2))
+    def pick(self, data: st.DataObject, n: int, short: int) -> None:
+        order, bin_, sku = data.draw(self.a_reservation())
+        held = self.reserved[order, bin_, sku]
+        reply = self.ask(PickRequest(self.key(), order, bin_, sku, n, short))
+        assert reply.ok == (0 < n + short <= held)
+        if reply.ok:
+            self.reserved[order, bin_, sku] -= n + short
+            self.stock[bin_, sku] -= n + short
+            self.missing[sku] += short
+            if n:
+                self.totes.setdefault(order, Counter())[sku] += n
+
+    def a_reservation(self) -> st.SearchStrategy[tuple[str, int, str]]:
+        held = sorted(place for place, n in self.reserved.items() if n)
+        anything = st.tuples(self.orders, self.bins, self.skus)
+        return st.one_of(st.sampled_from(held), anything) if held else anything
+
+    @rule(order=orders)
+    def ship(self, order: str) -> None:
+        reply = self.ask(ShipRequest(self.key(), order))
+        assert reply.ok == (order in self.totes)
+        if reply.ok:
+            pieces = self.totes.pop(order)
+            assert reply.granted == (pieces.total(),)
+            self.shipped += pieces
+            for place in self.reserved:
+                if place[0] == order:
+                    self.reserved[place] = 0
+
+    @rule(pod=st.integers(0, 6), cell=st.integers(0, 10))
+    def move_pod(self, pod: int, cell: int) -> None:
+        assert self.ask(MovePodRequest(self.key(), pod, cell)).ok == (pod < 6)
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        request, reply = data.draw(st.sampled_from(self.sent))
+        again, changes = self.core.handle(request, self.now)
+        assert again == reply and not changes
+        if isinstance(request, ReceiveRequest):
+            other = replace(request, pallet="another")
+            assert not self.core.handle(other, self.now)[0].ok
+
+    @precondition(lambda self: self.restarts)
+    @rule()
+    def restart(self) -> None:
+        self.core.close()
+        self.core = InventoryCore(self.site, 1, self.url)
+        # A proposal is a question, not a booking: a new process may answer it anew.
+        self.sent = [(q, r) for q, r in self.sent if not isinstance(q, ProposeRequest)]
+        known = {place: level for place, level in self.seen.items() if level[0]}
+        space = self.space
+        self.seen, self.space = {}, {}
+        self.hear(self.core.step(self.now, []))
+        assert self.seen == known
+        assert self.space == space
+
+    @invariant()
+    def conserved(self) -> None:
+        if not hasattr(self, "core"):
+            return
+        assert self.core.check_totals() == []
+        reserved: Counter[tuple[int, str]] = Counter()
+        for (_, bin_, sku), n in self.reserved.items():
+            reserved[bin_, sku] += n
+        for place, (on_hand, taken) in self.seen.items():
+            assert (on_hand, taken) == (self.stock[place], reserved[place])
+            assert 0 <= taken <= on_hand
+        assert all(place in self.seen for place, n in self.stock.items() if n)
+        for sku in SKUS:
+            pieces = sum(pallet[sku] for pallet in self.pallets.values())
+            pieces += sum(n for (_, s), n in self.stock.items() if s == sku)
+            pieces += sum(tote[sku] for tote in self.totes.values())
+            assert self.received[sku] == pieces + self.shipped[sku] + self.missing[sku]
+
+
+def run_shop(site: Building, database: str, examples: int, steps: int, restarts: bool) -> None:
+    machine = type("Shop", (Shop,), {"site": site, "database": database, "restarts": restarts})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_any_sequence_of_requests_conserves_stock(site: Building) -> None:
+    run_shop(site, "sqlite://", 15, 40, restarts=False)
+
+
+def test_a_restart_changes_nothing(site: Building) -> None:
+    run_shop(site, "sqlite:///{folder}/ledger.sqlite", 6, 25, restarts=True)
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/ledger.sqlite"
+
+
+def test_200_concurrent_reservations_of_100_pieces_give_exactly_100(
+    site: Building, database: str
+) -> None:
+    core = InventoryCore(site, 1, database)
+    levels = core.step(0.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    free = next(b for b in range(48) if b not in levels.bin)
+    core.handle(ReceiveRequest("r", "p", ("40004",), (100,)), 1.0)
+    sku = core.ledger.skus["40004"]
+    with core.ledger.writing() as connection:  # a bin large enough for all of them
+        connection.execute(
+            update(schema.bin_)
+            .where(schema.bin_.c.id == free)
+            .values(volume=sku.volume * 100, capacity=sku.weight * 100)
+        )
+        connection.execute(update(schema.pod).values(capacity=10**7))
+    assert core.handle(StowRequest("s", "p", free, "40004", 100), 1.0)[0].ok
+    core.close()
+
+    def reserve(process: int, results: Any) -> None:
+        granted: list[int] = []
+
+        def one(number: int) -> None:
+            ledger = Ledger(database)
+            ledger.load()
+            barrier.wait()
+            name = f"{process}-{number}"
+            request = ReserveRequest(name, (name,), (free,), ("40004",), (1,))
+            (booking,) = ledger.book([request], 2.0)
+            granted.append(booking.reply.granted[0])
+            ledger.close()
+
+        barrier = threading.Barrier(25)
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(25)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        results.put(granted)
+
+    results = fork.Queue()
+    workers = [fork.Process(target=reserve, args=(number, results)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    granted = [n for _ in workers for n in results.get(timeout=120)]
+    for worker in workers:
+        worker.join()
+    assert len(granted) == 200
+    assert sum(granted) == 100
+
+    core = InventoryCore(site, 1, database)
+    assert core.audit() == []
+    levels = core.step(3.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    at = levels.bin.index(free)
+    assert (levels.on_hand[at], levels.reserved[at]) == (100, 100)
+    core.close()
+
+
+def test_the_same_request_sent_by_many_is_booked_once(site: Building, database: str) -> None:
+    InventoryCore(site, 1, database).close()
+
+    def receive(results: Any) -> None:
+        ledger = Ledger(database)
+        ledger.load()
+        request = ReceiveRequest("once", "p", ("20002", "30003"), (5, 7))
+        (booking,) = ledger.book([request], 1.0)
+        results.put(booking.reply)
+        ledger.close()
+
+    results = fork.Queue()
+    workers = [fork.Process(target=receive, args=(results,)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    replies = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert replies == [Reply("once", True, "", granted=(12,), left=12)] * 8
+    core = InventoryCore(site, 1, database)
+    assert core.audit() == []
+    core.close()
+
+
+# --- crashes -------------------------------------------------------------------------------------
+
+
+def work(database: str, lane: int, seed: int, pipe: int) -> None:
+    """Receive, stow, reserve, pick and ship for ever; each reply goes into the pipe."""
+    rng = random.Random(seed)
+    ledger = Ledger(database)
+    ledger.load()
+    for number in range(10**9):
+        name = f"{lane}-{seed}-{number}"
+        sku = rng.choice(SKUS)
+        requests: list[Request] = [ReceiveRequest(f"r{name}", f"p{name}", (sku,), (4,))]
+        bin_ = rng.randrange(48)
+        requests.append(StowRequest(f"s{name}", f"p{name}", bin_, sku, 4))
+        requests.append(ReserveRequest(f"v{name}", (name,), (bin_,), (sku,), (4,)))
+        requests.append(PickRequest(f"k{name}", name, bin_, sku, 3, 1))
+        requests.append(ShipRequest(f"h{name}", name))
+        for request in requests:
+            (booking,) = ledger.book([request], float(number))
+            moved = booking.reply.ok and any(booking.reply.granted)
+            os.write(pipe, f"{booking.reply.key} {moved}\n".encode())
+
+
+def test_kill_loses_no_acknowledged_movement(site: Building, database: str) -> None:
+    """Three processes book at once; all are killed at a random moment, again and again."""
+    InventoryCore(site, 1, database).close()
+    rng = random.Random(5)
+    acknowledged: dict[str, bool] = {}
+    for crash in range(CRASHES):
+        reader, writer = os.pipe()
+        workers = [
+            fork.Process(target=work, args=(database, lane, crash, writer)) for lane in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            first = stream.readline()  # they are at work
+            time.sleep(rng.random() * 0.06)
+            for worker in workers:
+                assert worker.pid is not None
+                os.kill(worker.pid, signal.SIGKILL)
+            lines = [first, *stream]
+        for worker in workers:
+            worker.join()
+        acknowledged.update((key, moved == "True") for key, moved in map(str.split, lines))
+        ledger = Ledger(database)
+        ledger.load()
+        check_after_crash(ledger, acknowledged, thorough=crash == CRASHES - 1)
+        ledger.close()
+    assert sum(acknowledged.values()) > 2 * CRASHES
+
+
+def check_after_crash(ledger: Ledger, acknowledged: dict[str, bool], thorough: bool) -> None:
+    assert check_totals(ledger) == []
+    with ledger.reading() as connection:
+        booked = set(connection.execute(text("SELECT key FROM reply")).scalars())
+        twice = connection.execute(
+            text("SELECT key, count(*) FROM movement GROUP BY key, line HAVING count(*) > 1")
+        ).all()
+        movements = set(connection.execute(text("SELECT DISTINCT key FROM movement")).scalars())
+    assert not twice
+    assert acknowledged.keys() <= booked
+    assert {key for key, moved in acknowledged.items() if moved} <= movements
+    assert not {key for key, moved in acknowledged.items() if not moved} & movements
+    if thorough:
+        assert audit(ledger) == []
+
+
+# --- the database guards itself ------------------------------------------------------------------
+
+
+def test_facts_cannot_be_changed(site: Building, database: str) -> None:
+    core = InventoryCore(site, 1, database)
+    for statement in (
+        "UPDATE movement SET quantity = 1000 WHERE id = 1",
+        "DELETE FROM movement WHERE id = 1",
+        "DELETE FROM reply",
+    ):
+        with pytest.raises(DBAPIError, match="append-only"), core.ledger.engine.begin() as direct:
+            direct.execute(text(statement))
+    core.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE stock SET reserved = on_hand + 1",
+        "UPDATE stock SET on_hand = 0",
+        "UPDATE stock SET reserved = -1",
+        "DELETE FROM sku",
+        "INSERT INTO reservation (order_id, bin, sku, quantity) VALUES ('o', 47, 999, 1)",
+    ],
+)
+def test_impossible_positions_are_refused(site: Building, database: str, statement: str) -> None:
+    core = InventoryCore(site, 1, database)
+    with pytest.raises(DBAPIError), core.ledger.engine.begin() as direct:
+        direct.execute(text(statement))
+    core.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        ("UPDATE stock SET on_hand = on_hand + 1 WHERE bin = (SELECT min(bin) FROM stock)", "SKU"),
+        ("UPDATE stock SET reserved = 1 WHERE bin = (SELECT min(bin) FROM stock)", "reserved"),
+        ("UPDATE balance SET shipped = shipped + 1 WHERE sku = 1", "shipped"),
+        ("UPDATE pod_place SET cell = 0 WHERE pod = 3", "pod, cell"),
+        ("DELETE FROM stock WHERE bin = (SELECT max(bin) FROM stock)", "movements say"),
+    ],
+)
+def test_audit_finds_tampering(site: Building, database: str, statement: str, finding: str) -> None:
+    core = InventoryCore(site, 1, database)
+    assert core.audit() == []
+    with core.ledger.engine.begin() as direct:
+        direct.execute(text(statement))
+    assert any(finding in line for line in core.audit())
+    core.close()
+
+
+def test_a_ledger_of_another_building_is_refused(site: Building, database: str) -> None:
+    InventoryCore(site, 1, database).close()
+    with pytest.raises(InputError, match="pods = '6'"):
+        InventoryCore(replace(site, pods=7), 1, database)
