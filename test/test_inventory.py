@@ -1,0 +1,432 @@
+"""Inventory: order files, catalogue, opening stock, proposals, replies to bad requests, command."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robo_stow.cli.main import main
+from robo_stow.errors import InputError
+from robo_stow.floor.building import Building
+from robo_stow.floor.load import load_building
+from robo_stow.fulfilment.orderfile import read_order_lines
+from robo_stow.inventory.catalogue import Catalogue, draw_sizes
+from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.ledger import Sku
+from robo_stow.inventory.placement import Bin, Goods, View, is_heavy, is_low, lookalike, propose
+from robo_stow.messages import (
+    CancelRequest,
+    MovePodRequest,
+    PickRequest,
+    PodSpace,
+    ProposeRequest,
+    ReceiveRequest,
+    Request,
+    ReserveRequest,
+    ShipRequest,
+    StockLevels,
+    StowRequest,
+)
+
+HEAD = "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country,kind"
+LINE = "536365,85123A,6,2010-12-01T08:26:00,2.550,17850,United Kingdom,sale"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Building:
+    return load_building("demo")
+
+
+@pytest.fixture(scope="module")
+def catalogue(demo: Building) -> Catalogue:
+    return Catalogue.from_orders(demo, 1)
+
+
+@pytest.fixture
+def core(demo: Building) -> Iterator[InventoryCore]:
+    core = InventoryCore(demo, 1, "sqlite://")
+    yield core
+    core.close()
+
+
+@pytest.fixture
+def stock(core: InventoryCore) -> StockLevels:
+    levels = core.step(0.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    return levels
+
+
+# --- order files ---------------------------------------------------------------------------------
+
+
+def test_order_lines_are_the_sales_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv.gz"
+    with gzip.open(file, "wt") as stream:
+        stream.write("\n".join([HEAD, LINE, LINE.replace("sale", "cancel").replace(",6,", ",-6,")]))
+    lines = read_order_lines(file)
+    assert (lines.order.tolist(), lines.sku.tolist()) == (["536365"], ["85123A"])
+    assert (lines.quantity.tolist(), lines.time.tolist()) == ([6], [1291191960.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["line 1", "InvoiceNo"]),
+        (HEAD.replace("Quantity", "Pieces"), ["line 1", "Quantity"]),
+        (HEAD, ["no line of kind 'sale'"]),
+        (f"{HEAD}\n{LINE}\n{LINE.replace(',6,', ',six,')}", ["line 3", "'six'", "Quantity"]),
+        (f"{HEAD}\n{LINE.replace(',6,', ',0,')}", ["line 2", "'0'", "Quantity"]),
+        (f"{HEAD}\n{LINE.replace('2010-12-01', '1.12.2010')}", ["line 2", "ISO 8601"]),
+        (f"{HEAD}\n{LINE.replace('85123A', '')}", ["line 2", "StockCode"]),
+        (f"{HEAD}\n{LINE},more", ["line 2", "9 values"]),
+    ],
+)
+def test_a_bad_order_file_is_named_with_line_and_value(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_order_lines(file)
+    for word in [str(file), *words]:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08 broken", b"no gzip at all", b""])
+def test_a_broken_gzip_file_is_an_input_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "orders.csv.gz"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"orders\.csv\.gz"):
+        read_order_lines(file)
+
+
+def test_a_missing_order_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read_order_lines(tmp_path / "none.csv")
+
+
+# --- catalogue -----------------------------------------------------------------------------------
+
+
+def test_sizes_are_those_of_gift_ware_and_fit_a_bin(demo: Building, catalogue: Catalogue) -> None:
+    low, high = np.quantile(catalogue.volume, [0.05, 0.95])
+    assert 0.15e-3 < low < 0.25e-3 and 2.5e-3 < high < 3.5e-3
+    low, high = np.quantile(catalogue.weight, [0.05, 0.95])
+    assert 0.04 < low < 0.06 and 1.6 < high < 2.4
+    assert catalogue.volume.max() <= demo.pod.bin_volume / 2
+    assert catalogue.weight.max() <= demo.pod.bin_capacity / 2
+    assert catalogue.demand.sum() == pytest.approx(1.0)
+    assert list(catalogue.sku) == sorted(set(catalogue.sku))
+    assert all(catalogue.index[code] == i for i, code in enumerate(catalogue.sku))
+
+
+def test_a_sku_keeps_its_size_whatever_else_is_sold(catalogue: Catalogue) -> None:
+    volume, weight = draw_sizes(catalogue.sku[5:7], 1, largest=1.0, heaviest=1000.0)
+    assert volume.tolist() == catalogue.volume[5:7].tolist()
+    assert weight.tolist() == catalogue.weight[5:7].tolist()
+    other, _ = draw_sizes(catalogue.sku[5:7], 2, largest=1.0, heaviest=1000.0)
+    assert other.tolist() != volume.tolist()
+
+
+# --- opening stock -------------------------------------------------------------------------------
+
+
+def test_opening_stock_keeps_the_rules_of_random_stow(
+    demo: Building, catalogue: Catalogue, stock: StockLevels
+) -> None:
+    spec = demo.pod
+    pieces: Counter[str] = Counter()
+    pods: dict[str, set[int]] = defaultdict(set)
+    groups: dict[int, set[str]] = defaultdict(set)
+    volume: dict[int, float] = defaultdict(float)
+    weight: dict[int, float] = defaultdict(float)
+    for bin_, sku, n in zip(stock.bin, stock.sku, stock.on_hand, strict=True):
+        k = catalogue.index[sku]
+        pieces[sku] += n
+        pods[sku].add(demo.pod_of_bin(bin_))
+        group = lookalike(sku, demo.stock.lookalike)
+        assert group not in groups[bin_]
+        groups[bin_].add(group)
+        volume[bin_] += n * catalogue.volume[k]
+        weight[bin_] += n * catalogue.weight[k]
+        if catalogue.weight[k] > 0.06 * spec.bin_capacity:
+            assert is_low(bin_ % spec.bins_per_face, spec.bins_per_face)
+    assert not any(stock.reserved)
+    assert set(pieces) == set(catalogue.sku)
+    assert min(pieces.values()) >= demo.stock.cover_pieces
+    assert min(len(places) for places in pods.values()) >= 3
+    assert max(volume.values()) <= spec.bin_volume * (1 + 1e-9)
+    assert max(weight.values()) <= spec.bin_capacity * (1 + 1e-9)
+    filled = sum(volume.values()) / (demo.pods * spec.bins * spec.bin_volume)
+    assert filled == pytest.approx(demo.stock.fill, abs=0.01)
+    quick, slow = np.argmax(catalogue.demand), np.argmin(catalogue.demand)
+    assert len(pods[catalogue.sku[quick]]) > 2 * len(pods[catalogue.sku[slow]])
+
+
+def test_equal_seeds_give_equal_stock(demo: Building, stock: StockLevels) -> None:
+    for seed, equal in ((1, True), (2, False)):
+        core = InventoryCore(demo, seed, "sqlite://")
+        levels = core.step(0.0, [])[0]
+        assert isinstance(levels, StockLevels)
+        assert (
+            (levels.bin, levels.sku, levels.on_hand) == (stock.bin, stock.sku, stock.on_hand)
+        ) == equal
+        core.close()
+
+
+def test_cover_that_does_not_fit_is_refused(demo: Building) -> None:
+    site = replace(demo, stock=replace(demo.stock, cover_pieces=1000))
+    with pytest.raises(InputError, match=r"stock\.cover_pieces = 1000"):
+        InventoryCore(site, 1, "sqlite://")
+
+
+# --- proposals -----------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 10**6))
+def test_proposals_fit_and_stay_pickable(seed: int) -> None:
+    rng = random.Random(seed)
+    codes = [f"{rng.randrange(40):05d}{letter}" for letter in "AB" for _ in range(6)]
+    skus = {
+        code: Sku(i, code, i, rng.randint(10**5, 10**7), rng.randint(10, 5000), "", "ambient")
+        for i, code in enumerate(dict.fromkeys(codes))
+    }
+    bins = tuple(
+        Bin(
+            number,
+            number,
+            rng.randint(0, 35 * 10**6),
+            rng.randint(0, 25000),
+            25000,
+            {code: skus[code].lot + rng.randrange(2) for code in rng.sample(sorted(skus), 2)},
+        )
+        for number in range(6)
+    )
+    before = {bin_.number: replace(bin_, held=dict(bin_.held)) for bin_ in bins}
+    goods = tuple(
+        Goods(sku, sku.lot, 20, rng.randint(1, 20), rng.randrange(12))
+        for sku in rng.sample(list(skus.values()), 4)
+    )
+    bears = rng.randint(0, 60000)
+    view = View(bins, 6, goods, bears, 1)
+    stows = propose(view, 5, random.Random(seed))
+
+    left = {item.sku.code: item for item in goods}
+    held = {number: dict(bin_.held) for number, bin_ in before.items()}
+    volume: Counter[int] = Counter()
+    weight: Counter[int] = Counter()
+    proposed: Counter[str] = Counter()
+    for number, code, pieces in stows:
+        sku = skus[code]
+        assert pieces >= 1
+        proposed[code] += pieces
+        volume[number] += pieces * sku.volume
+        weight[number] += pieces * sku.weight
+        assert not is_heavy(sku.weight, 25000) or number < 3
+        assert held[number].get(code, sku.lot) == sku.lot
+        held[number][code] = sku.lot
+        assert not any(c != code and c[:5] == code[:5] for c in held[number])
+    assert all(volume[number] <= before[number].volume for number in volume)
+    assert all(weight[number] <= before[number].weight for number in weight)
+    assert weight.total() <= bears
+    for code, pieces in proposed.items():
+        assert pieces <= min(left[code].left, 7)  # a third of the 20 received
+
+
+def test_a_pallet_is_emptied_by_what_is_proposed(core: InventoryCore, demo: Building) -> None:
+    skus = tuple(core.ledger.skus)[:12]
+    core.handle(ReceiveRequest("r", "p", skus, (10,) * 12), 1.0)
+    pods: dict[str, set[int]] = defaultdict(set)
+    left, number = 120, 0
+    while left:
+        pod, face = number % demo.pods, number // demo.pods % 4
+        reply, _ = core.handle(ProposeRequest(f"q{number}", "p", pod, face), 2.0)
+        assert reply.ok and reply.left == left
+        for i, (bin_, sku, n) in enumerate(zip(reply.bin, reply.sku, reply.quantity, strict=True)):
+            done, changes = core.handle(StowRequest(f"s{number}/{i}", "p", bin_, sku, n), 3.0)
+            assert done.ok and {type(change) for change in changes} == {StockLevels, PodSpace}
+            pods[sku].add(pod)
+            left = done.left
+        number += 1
+        assert number < 60
+    assert min(len(places) for places in pods.values()) >= 2
+    assert core.audit() == []
+
+
+# --- what it says --------------------------------------------------------------------------------
+
+
+def test_changes_are_told_with_absolute_values(core: InventoryCore, stock: StockLevels) -> None:
+    bin_, sku, n = stock.bin[0], stock.sku[0], stock.on_hand[0]
+    outbox = core.step(
+        1.0,
+        [
+            ReserveRequest("a", ("o",), (bin_,), (sku,), (n + 5,)),
+            PickRequest("b", "o", bin_, sku, n, 0),
+        ],
+    )
+    levels, space, reserved, picked = outbox
+    assert isinstance(levels, StockLevels) and isinstance(space, PodSpace)
+    assert (levels.bin, levels.sku, levels.on_hand, levels.reserved) == (
+        (bin_,),
+        (sku,),
+        (0,),
+        (0,),
+    )
+    assert (space.pod, space.face) == ((0,), (0,))
+    assert reserved.granted == picked.granted == (n,)  # type: ignore[union-attr]
+    assert core.step(1.1, []) == []
+
+
+BAD: list[tuple[Request, str]] = [
+    (ReceiveRequest("k", "p", ("nothing",), (1,)), "sku = 'nothing': unknown SKU"),
+    (ReceiveRequest("k", "p", ("22423",), (0,)), "quantity = 0"),
+    (ReceiveRequest("k", "p", ("22423",), (-1,)), "quantity = -1"),
+    (ReceiveRequest("k", "p", ("22423",), (10**12,)), "quantity = 1000000000000"),
+    (ReceiveRequest("k", "p", ("22423", "22423"), (1,)), "quantity = (1,): 2 entries expected"),
+    (ReceiveRequest("k", "p", (), ()), "sku = (): empty"),
+    (ReceiveRequest("k", "", ("22423",), (1,)), "pallet = ''"),
+    (ReceiveRequest("k", "p\0", ("22423",), (1,)), "pallet = 'p\\x00'"),
+    (ReceiveRequest("k", "p" * 65, ("22423",), (1,)), "longer than 64"),
+    (ReceiveRequest("k", "opening", ("22423",), (1,)), "pallet = 'opening': received before"),
+    (StowRequest("k", "p", 0, "22423", 1), "pallet = 'p': unknown pallet"),
+    (StowRequest("k", "p", 5520, "22423", 1), "bin = 5520: unknown bin, the building has 0..5519"),
+    (StowRequest("k", "p", -1, "22423", 1), "bin = -1"),
+    (StowRequest("k", "p", 0, "22423", 5000), "bin = 0: 5000 of 22423 need"),
+    (ReserveRequest("k", ("o",), (10**9 + 1,), ("22423",), (1,)), "bin = 1000000001"),
+    (ReserveRequest("k", ("o",), (0,), ("22423",), (1.5,)), "quantity = 1.5"),  # type: ignore[arg-type]
+    (CancelRequest("k", "o", 0, "22423", 1), "order = 'o': has no 22423 reserved in bin 0"),
+    (PickRequest("k", "o", 0, "22423", 1, 0), "order o has only 0 of 22423 reserved in bin 0"),
+    (PickRequest("k", "o", 0, "22423", 0, 0), "nothing picked"),
+    (PickRequest("k", "o", 0, "22423", 5, -5), "short = -5"),
+    (ShipRequest("k", "o"), "order = 'o': has nothing in a tote"),
+    (MovePodRequest("k", 230, 1), "pod = 230"),
+    (MovePodRequest("k", 1, 10**6), "cell = 1000000"),
+    (ProposeRequest("k", "p", 0, 0), "pallet = 'p': unknown pallet"),
+    (ProposeRequest("k", "opening", 0, 4), "face = 4"),
+    (ProposeRequest("k", "opening", 230, 0), "pod = 230"),
+    (ShipRequest("", "o"), "key = ''"),
+    (ShipRequest("k" * 200, "o"), "longer than 128"),
+]
+
+
+@pytest.fixture(scope="module")
+def shared_core(demo: Building) -> Iterator[InventoryCore]:
+    core = InventoryCore(demo, 1, "sqlite://")
+    yield core
+    core.close()
+
+
+@pytest.mark.parametrize(("request_", "words"), BAD)
+def test_bad_requests_are_answered_and_move_nothing(
+    shared_core: InventoryCore, request_: Request, words: str
+) -> None:
+    key = request_.key if request_.key in ("", "k" * 200) else words
+    reply, changes = shared_core.handle(replace(request_, key=key[:100]), 1.0)
+    if request_.key == "k" * 200:
+        reply, changes = shared_core.handle(request_, 1.0)
+    assert not reply.ok and words in reply.reason
+    assert not changes
+    assert shared_core.check_totals() == []
+
+
+def test_what_is_still_reserved_is_given_back_on_shipping(
+    core: InventoryCore, stock: StockLevels
+) -> None:
+    bin_, sku = stock.bin[0], stock.sku[0]
+    core.handle(ReserveRequest("a", ("o",), (bin_,), (sku,), (2,)), 1.0)
+    core.handle(PickRequest("b", "o", bin_, sku, 1, 0), 1.0)
+    reply, changes = core.handle(ShipRequest("c", "o"), 1.0)
+    assert reply.granted == (1,)
+    (levels,) = changes
+    assert isinstance(levels, StockLevels) and levels.reserved == (0,)
+    assert core.audit() == []
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ledger_folder(demo: Building, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out")
+    core = InventoryCore(demo, 1, f"sqlite:///{folder}/ledger.sqlite")
+    core.handle(ReceiveRequest("r", "pallet-1", ("22423",), (40,)), 60.0)
+    core.close()
+    return folder
+
+
+def test_find_names_every_place(ledger_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", "find", "22423", "--out", str(ledger_folder)]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[:4] == ["sku", "place", "owner", "bin"]
+    assert any("pallet-1" in line and line.split()[-2:] == ["40", "0"] for line in table)
+    assert (
+        main(["inventory", "find", "22423", "--out", str(ledger_folder), "--format", "json"]) == 0
+    )
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == len(table) - 1
+    assert {row["place"] for row in rows} == {"bin", "pallet"}
+    assert all(row["bin"] // 24 == row["pod"] for row in rows if row["place"] == "bin")
+
+
+def test_export_and_history_agree(ledger_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{ledger_folder}/ledger.sqlite"
+    assert main(["inventory", "export", "--database", url]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    here = sum(int(row["pieces"]) for row in rows if row["sku"] == "22423")
+    command = ["inventory", "history", "22423", "--database", url, "--format", "csv", "--last", "0"]
+    assert main(command) == 0
+    moves = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    received = sum(int(move["quantity"]) for move in moves if move["kind"] == "receive")
+    assert here == received
+    assert moves[-1]["pallet"] == "pallet-1"
+
+
+def test_audit_is_told_by_the_exit_code(
+    ledger_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inventory", "audit", "--out", str(ledger_folder)]) == 0
+    assert "every position follows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["find", "22423", "--out", "{folder}/none"], "no ledger at"),
+        (["audit", "--database", "sqlite:///{folder}/none.sqlite"], "no ledger at"),
+        (["find", "no-such", "--out", "{folder}"], "knows no such SKU"),
+        (["audit", "--database", "nonsense"], "URL = 'nonsense'"),
+        (["audit", "--database", "mysql://host/db"], "expected sqlite"),
+    ],
+)
+def test_mistakes_are_one_line_on_stderr(
+    ledger_folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], words: str
+) -> None:
+    arguments = [part.format(folder=ledger_folder) for part in command]
+    assert main(["inventory", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (ledger_folder / "none.sqlite").exists()
+
+
+def test_a_file_that_is_no_ledger_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ledger.sqlite").write_text("no database" * 100)
+    assert main(["inventory", "audit", "--out", str(tmp_path)]) == 2
+    assert "not a database" in capsys.readouterr().err
+    (tmp_path / "ledger.sqlite").write_bytes(b"")
+    assert main(["inventory", "audit", "--out", str(tmp_path)]) == 2
+    assert "holds no ledger" in capsys.readouterr().err
