@@ -226,7 +226,12 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
         float priority = in->priority ? in->priority[u] : 0.0f;
         uint64_t level = priority <= 0.0f ? 0 : priority >= 4095.0f ? 0xFFFFFF
                                                 : (uint64_t)(priority * 4096.0f);
-        p->key[u] = (p->goal[u] >= 0 ? UINT64_C(1) << 63 : 0) | (uint64_t)p->waiting[u] << 44 |
+        /* A loaded unit leaves its storage cell before an empty one passes beneath: the empty one
+         * can wait elsewhere, and must, or both would wait for ever at a cell with one way out. */
+        uint64_t leaving = in->loaded && in->loaded[u] && p->goal[u] >= 0 &&
+                           p->goal[u] != p->joint.cell[u] && p->grid.storage[p->joint.cell[u]];
+        p->key[u] = (p->goal[u] >= 0 ? UINT64_C(1) << 63 : 0) | leaving << 62 |
+                    (uint64_t)p->waiting[u] << 44 |
                     level << 20 | (uint64_t)(0xFFFFF - u);
     }
     qsort(p->key, (size_t)p->units, sizeof *p->key, descending);
