@@ -570,3 +570,19 @@ def test_interlock_holds_whatever_units_do_and_messages_suffer(seed: int, loss: 
     assert result is not None
     assert [what for _, what in rig.let_go] == ["handed over"]
     assert result.ok or "lost the load" in result.reason
+
+
+def test_a_report_of_one_unit_says_nothing_of_the_next(building: Building) -> None:
+    first = Rig(building)
+    first.report = lambda now: fleet(now, building)
+    first.tick(first.request())
+    first.until_phase(LiftPhase.RELEASE)
+    rig = Rig(building)
+    rig.report = lambda now: fleet(now, building) if rig.ticks < first.ticks - 1 else None
+    rig.tick(rig.request())
+    while rig.ticks < first.ticks - 1:
+        rig.tick()
+    rig.tick(rig.request(unit=9))  # the old unit's report is still fresh
+    for _ in rig.run(5.0):
+        pass
+    assert phases(rig.said)[-1] is LiftPhase.WAIT_FOR_UNIT
