@@ -165,7 +165,7 @@ def _heat_map(monitor: MonitorCore) -> Figure:
     shape = (grid.height, grid.width)
     entries = monitor.travel.reshape(shape).astype(float)
     kind = grid.kind.reshape(shape)
-    figure = _figure(8.0, max(2.5, 8.0 * grid.height / grid.width))
+    figure = _figure(8.0, min(7.0, max(2.5, 8.0 * grid.height / grid.width)))
     axes = figure.add_subplot()
     extent = (0.0, grid.width * grid.pitch, 0.0, grid.height * grid.pitch)
     floor = np.where(kind == CellKind.WALL, 0.55, np.where(kind == CellKind.STORAGE, 0.86, 1.0))
