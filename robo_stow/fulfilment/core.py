@@ -231,13 +231,17 @@ class FulfilmentCore:
 
     def _plan(self, now: float) -> None:
         """Fill slots, bind lines, move pods on, and send units where they are most needed."""
+        changed = []
         for desk in self.desks:
             for trip in desk.moved():
                 self.trips.poke(trip, now)
             if desk.dirty:
                 desk.dirty = False
-                self._dispatch_due = True
-                desk.fill(now)
+                changed.append(desk)
+        if changed:
+            self._dispatch_due = True
+            self._fill(changed, now)
+            for desk in changed:
                 desk.bind()
                 for order in desk.done:
                     self.shipping.ready(order, now)
@@ -248,6 +252,18 @@ class FulfilmentCore:
             self._dispatch(now)
         for desk in self.desks:
             desk.reserve(now)
+
+    def _fill(self, desks: list[PickDesk], now: float) -> None:
+        """Open orders in free slots: the station with the least left to do chooses first."""
+        for desk in desks:
+            desk.resume()
+        open_desks = [desk for desk in desks if desk.has_room]
+        while open_desks and self.book.backlog:
+            desk = min(open_desks, key=lambda d: d.load)
+            if not desk.fill(now):
+                return
+            if not desk.has_room:
+                open_desks.remove(desk)
 
     def _dispatch(self, now: float) -> None:
         if not self.trips.supply(now):

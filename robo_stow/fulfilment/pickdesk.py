@@ -85,21 +85,37 @@ class PickDesk:
 
     # -- orders ---------------------------------------------------------------------------------
 
-    def fill(self, now: float) -> None:
-        """Open orders in free slots, and bind their lines to pods on their way."""
+    def resume(self) -> None:
+        """Put totes back into free slots whose orders waited for stock."""
         returning = self._book.returning.get(self.station.id)
         while returning and self.has_room:
             order = returning.pop(0)
             if self._book.resume(order):
                 self._enter(order)
+
+    def fill(self, now: float) -> bool:
+        """Open the best order in a free slot; False when there is none that can be opened."""
         while self.has_room:
-            chosen = choose_order(self._book, self._stock, self.trips, now)
-            if chosen is None:
-                break
-            if self._book.take(chosen, self.station.id):
-                self._enter(chosen)
-                for line in chosen.lines:
+            order = choose_order(self._book, self._stock, self.trips, now)
+            if order is None:
+                return False
+            if self._book.take(order, self.station.id):
+                self._enter(order)
+                for line in order.lines:
                     self._bind(line)
+                return True
+        return False
+
+    @property
+    def load(self) -> float:
+        """Handwork left in the orders of all slots, s."""
+        people = self._people
+        return sum(
+            people.pick_line + people.pick_piece * (line.open + line.planned)
+            for order in self.slots.values()
+            for line in order.lines
+            if line.open or line.planned
+        )
 
     def bind(self) -> None:
         """Bind open lines to pods on their way."""
@@ -139,7 +155,6 @@ class PickDesk:
         for line in order.lines:
             if line.open:
                 self.open.setdefault(line.sku, {})[line] = None
-        self.dirty = True
 
     def _close(self, line: Line) -> None:
         lines = self.open.get(line.sku)
