@@ -567,8 +567,10 @@ Message = (
 class Core(Protocol):
     """A room's decision core."""
 
-    consumes: tuple[type, ...]
-    """Record types this core wants in its inbox."""
+    @property
+    def consumes(self) -> tuple[type, ...]:
+        """Record types this core wants in its inbox."""
+        ...
 
     def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
         """Take what has come in since the last step and the time (s); say what is to be sent."""
