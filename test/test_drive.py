@@ -577,12 +577,17 @@ def test_a_late_action_is_waited_for_at_rest() -> None:
     assert len(slow) == pytest.approx(2.5 / 0.05 + 1, abs=2)
 
 
-def test_a_delay_of_what_has_begun_or_is_unknown_is_void() -> None:
+def test_a_delay_of_what_has_begun_or_is_near_or_unknown_is_void() -> None:
     units = make_unit()
     send(units, [F] * 2)
-    units.step(0.5)
+    units.step(1.3)
     units.delay(0, 0, 9.0)
+    units.delay(0, 1, 9.0)  # 0.2 m ahead at more than 1 m/s
     units.delay(0, 2, 9.0)
+    assert seconds_until_done(units, 0.1) < 5.0
+    send(units, [CW, CW], epoch=1)
+    units.step(0.1)
+    units.delay(0, 0, 9.0)
     assert seconds_until_done(units, 0.1) < 5.0
 
 

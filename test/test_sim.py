@@ -141,6 +141,14 @@ def test_repeated_instructions_are_answered_again_and_change_nothing() -> None:
     assert len(scans) > 4
 
 
+def test_a_number_used_again_for_other_work_is_new_work() -> None:
+    person = Person(PEOPLE, 1, 0)
+    person.instruct(0.0, instruct(1))
+    person.step(100.0)
+    assert person.instruct(100.0, instruct(1, quantity=3, stow=True)) is None
+    assert [(s.work, s.quantity) for s in person.step(200.0)] == [(1, 3)]
+
+
 def test_times_and_shorts_follow_their_figures() -> None:
     person = Person(PEOPLE, 7, 3)
     n = 4000

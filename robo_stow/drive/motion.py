@@ -26,7 +26,7 @@ RING = 128
 _CAN_FAIL = (Action.LIFT, Action.LOWER, Action.CHARGE, Action.FACE)
 """In the order of the bits of `fault` in src/drive/motion.h."""
 
-_NUMBERS_INT = ("n", "first_unit", "width", "height", "pods")
+_NUMBERS_INT = ("n", "first_unit", "width", "height")
 _NUMBERS = (
     *("pitch", "max_speed", "acceleration", "turn_time", "lift_time", "wheel_arm"),
     *("battery_wh", "idle_power", "drive_power", "load_power", "lift_energy", "charge_power"),
@@ -153,7 +153,6 @@ class DriveUnits:
             first_unit=first_unit,
             width=grid.width,
             height=grid.height,
-            pods=len(pods),
             pitch=grid.pitch,
             max_speed=profile.max_speed,
             acceleration=profile.acceleration,
@@ -274,11 +273,15 @@ class DriveUnits:
     def delay(self, unit: int, number: int, seconds: float) -> None:
         """Let a unit hesitate ``seconds`` at rest before its released action ``number`` begins.
 
-        Without effect when that action has begun or is not released.
+        Without effect when that action is not released, has begun, or begins where the unit
+        cannot stop any more.
         """
         i = unit - self.first_unit
-        begun = int(self.done[i]) + (self._arrays["offset"][i] > 0 or self._speed[i] > 0)
-        if begun <= number < self.released[i]:
+        fleet, arrays = self._fleet, self._arrays
+        way = (number - int(self.done[i])) * fleet.pitch - arrays["offset"][i]
+        brake = arrays["v"][i] ** 2 / (2 * fleet.acceleration)
+        begun = number == self.done[i] and arrays["progress"][i] > 0
+        if way >= brake and not begun and number < self.released[i]:
             self._delay[i * RING + number % RING] = seconds
 
     def stop(self, unit: int) -> None:

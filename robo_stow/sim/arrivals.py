@@ -59,10 +59,6 @@ class PalletArrivals:
         rate = self._stock.pallets_per_hour
         return float(self._rng.exponential(3600.0 / rate)) if rate > 0 else math.inf
 
-    def docked(self, lifter: str) -> PalletArrived | None:
-        """The pallet that stands at a lifter's dock."""
-        return self._docked[lifter]
-
     def leave(self, result: LiftResult) -> float:
         """A lift has ended: lifted or refused, the pallet leaves the dock.
 

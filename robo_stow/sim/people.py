@@ -15,6 +15,14 @@ REMEMBERED = 64
 """Latest scans a station's person can repeat."""
 
 
+_Work = tuple[int, bool, int, str, int]
+
+
+def _key(work: Instruct) -> _Work:
+    """What makes two instructions the same work; a restarted station may use a number again."""
+    return work.work, work.stow, work.bin, work.sku, work.quantity
+
+
 def _factor(rng: np.random.Generator, spread: float) -> float:
     """Log-normal factor with mean 1 and standard deviation ``spread`` of its logarithm."""
     return math.exp(spread * float(rng.standard_normal()) - 0.5 * spread * spread)
@@ -33,7 +41,7 @@ class Person:
         self._waiting: deque[Instruct] = deque()
         self._hands: Instruct | None = None
         self._finish = math.inf
-        self._scans: dict[int, Scan] = {}
+        self._scans: dict[_Work, Scan] = {}
 
     @property
     def finish(self) -> float:
@@ -42,11 +50,12 @@ class Person:
 
     def instruct(self, now: float, work: Instruct) -> Scan | None:
         """Take an instruction; returns the scan again if that work has been done."""
-        if work.work in self._scans:
-            return self._scans[work.work]
+        key = _key(work)
+        if key in self._scans:
+            return self._scans[key]
         if self._hands is None:
             self._begin(now, work)
-        elif work.work != self._hands.work and all(w.work != work.work for w in self._waiting):
+        elif key != _key(self._hands) and all(key != _key(w) for w in self._waiting):
             self._waiting.append(work)
         return None
 
@@ -56,7 +65,7 @@ class Person:
         while self._hands is not None and self._finish <= now:
             scan = self._scan(self._hands)
             scans.append(scan)
-            self._scans[scan.work] = scan
+            self._scans[_key(self._hands)] = scan
             if len(self._scans) > REMEMBERED:
                 del self._scans[next(iter(self._scans))]
             if self._waiting:

@@ -16,13 +16,13 @@ enum { RS_DRIVE_EMPTY = 0, RS_DRIVE_POD = 1, RS_DRIVE_PALLET = 2 };
  * SI units, energies in Wh. Actions of a unit are numbered from 0 in each epoch; action number i
  * stands in its ring at i % RS_DRIVE_RING. */
 typedef struct {
-    int32_t n, first_unit, width, height, pods;
+    int32_t n, first_unit, width, height;
     double pitch, max_speed, acceleration, turn_time, lift_time, wheel_arm;
     double battery_wh, idle_power, drive_power, load_power, lift_energy, charge_power, pod_mass;
 
     const uint8_t *kind; /* [width * height] CellKind */
     int32_t *pod_at;     /* [width * height] pod that stands on the cell, or -1 */
-    uint8_t *pod_face;   /* [pods] face a pod shows */
+    uint8_t *pod_face;   /* [pods] face each pod shows */
 
     uint8_t *ring_action; /* [n * RING] */
     int32_t *ring_cell;   /* [n * RING] cell where the action ends */

@@ -38,7 +38,6 @@ static void set_up(floor_t *at)
         .first_unit = 3,
         .width = WIDTH,
         .height = HEIGHT,
-        .pods = PODS,
         .pitch = 1.1,
         .max_speed = 1.5,
         .acceleration = 1.0,
