@@ -299,7 +299,7 @@ def test_lossy_repeating_reordering_transport_changes_nothing(data: st.DataObjec
         units.step(0.25)
         done = int(units.done[0])
         assert units.released[0] >= known
-        assert done - before <= 3
+        assert route[before:done].count(F) <= 1  # no cell is jumped
         passed.append((done, int(units.cell[0]), int(units.heading[0])))
         calm = tick > 60
         if done == len(route):
