@@ -40,9 +40,9 @@ class InventoryCore:
     """Books what happens to stock, and proposes where to stow.
 
     Requests of one step are booked in one transaction; their replies are given out when it is
-    durable. The first step also emits the whole stock (`StockLevels`, `PodSpace`) and where the pods
-    stand (`PodRegister`), later ones what has changed. A proposal is a question: it is remembered for a while, so that asking twice
-    gives the same answer, but not across restarts.
+    durable. The first step also emits the whole stock (`StockLevels`, `PodSpace`) and where the
+    pods stand (`PodRegister`), later ones what has changed. A proposal is a question: it is
+    remembered for a while, so that asking twice gives the same answer, but not across restarts.
 
     Args:
         building: the site; its order file names the SKUs.
@@ -148,13 +148,6 @@ class InventoryCore:
             return []
         bookings = self.ledger.book(requests, now)
         outbox = self._changes(bookings, now)
-        moved = [
-            (request.pod, request.cell)
-            for request, booking in zip(requests, bookings, strict=True)
-            if isinstance(request, MovePodRequest) and booking.reply.ok
-        ]
-        if moved:
-            outbox.append(_register(now, moved))
         outbox += [booking.reply for booking in bookings]
         return outbox
 
@@ -182,6 +175,9 @@ class InventoryCore:
             )
         if faces:
             changes.append(self._space(now, list(faces)))
+        moved = dict(booking.moved for booking in bookings if booking.moved is not None)
+        if moved:
+            changes.append(_register(now, list(moved.items())))
         return changes
 
     def _space(self, now: float, faces: Sequence[int]) -> PodSpace:

@@ -107,12 +107,13 @@ class Booking:
     reply: Reply
     levels: tuple[Level, ...] = ()
     usage: tuple[tuple[int, int, int], ...] = ()  # bin, change of volume (mm^3), of weight (g)
+    moved: tuple[int, int] | None = None  # pod, cell
 
 
 class _Draft:
     """What one request is going to write."""
 
-    __slots__ = ("levels", "movements", "reply", "usage", "writes")
+    __slots__ = ("levels", "moved", "movements", "reply", "usage", "writes")
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -120,6 +121,7 @@ class _Draft:
         self.writes: list[Write] = []
         self.levels: list[Level] = []
         self.usage: list[tuple[int, int, int]] = []
+        self.moved: tuple[int, int] | None = None
 
     def move(self, kind: str, quantity: int, **place: Any) -> None:
         """Add a movement; ``place`` names the columns that apply."""
@@ -457,7 +459,7 @@ class Ledger:
                 movement["key"] = key
                 movement["time"] = now
             connection.execute(_INSERT_MOVEMENT, draft.movements)
-        return Booking(draft.reply, tuple(draft.levels), tuple(draft.usage))
+        return Booking(draft.reply, tuple(draft.levels), tuple(draft.usage), draft.moved)
 
     def _receive(self, connection: Connection, request: ReceiveRequest, now: float) -> _Draft:
         pallet = text("pallet", request.pallet)
@@ -656,6 +658,7 @@ class Ledger:
         draft = _Draft(Reply(request.key, True, ""))
         draft.move("pod-moved", 0, pod=pod, cell=cell)
         draft.writes.append((_PLACE_POD, {"pod": pod, "cell": cell}))
+        draft.moved = (pod, cell)
         return draft
 
     # --- parts of bookings ---------------------------------------------------------------------
