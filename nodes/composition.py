@@ -91,7 +91,7 @@ def run_composed(
         return behind < simulator.period / 2 or time.monotonic() > end
 
     try:
-        spin(spinner, simulator, stop)
+        spin(spinner, stop)
     finally:
         spinner.shutdown()
         for node in nodes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
@@ -332,17 +333,20 @@ class Stopper:
             signal.signal(number, handler)
 
 
-def spin(executor: Executor, node: Node, stop: Callable[[], bool]) -> None:
-    """Run the nodes of ``executor`` until ``stop`` says so; it is asked ten times a second."""
-    done: Future = Future(executor=executor)
+def spin(executor: Executor, stop: Callable[[], bool]) -> None:
+    """Run the nodes of ``executor`` until ``stop`` says so; it is asked ten times a second.
 
-    def ask() -> None:
-        if stop() and not done.done():
-            done.set_result(None)
-
-    timer = node.create_timer(0.1, ask, clock=Clock(clock_type=ClockType.STEADY_TIME))
-    executor.spin_until_future_complete(done)
-    node.destroy_timer(timer)
+    One callback at a time: timers of an `EventsExecutor` do not fire in its own ``spin``
+    (rclpy 7.1.6), but do in ``spin_once``.
+    """
+    ask_at = -math.inf
+    while True:
+        wall = time.monotonic()
+        if wall >= ask_at:
+            if stop():
+                return
+            ask_at = wall + 0.1
+        executor.spin_once(timeout_sec=0.1)
 
 
 def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
@@ -366,7 +370,7 @@ def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
     ]()
     executor.add_node(node)
     try:
-        spin(executor, node, lambda: stopper.signal is not None)
+        spin(executor, lambda: stopper.signal is not None)
     except KeyboardInterrupt:
         pass
     finally:
