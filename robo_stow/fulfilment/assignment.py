@@ -22,7 +22,8 @@ def choose_order(
     book: OrderBook, stock: StockMirror, trips: list[PodTrip], now: float
 ) -> Order | None:
     """The backlog order to open next at the station with these pods; None: nothing to open."""
-    if not book.backlog:
+    best = book.first_due()  # stands for all that match nothing
+    if best is None:
         return None
     matched: dict[str, dict[str, float]] = {}
     for trip in trips:
@@ -40,8 +41,6 @@ def choose_order(
                 lines = matched.setdefault(name, {})
                 if worth > lines.get(sku, 0.0) and free >= _wanted(order, sku):
                     lines[sku] = worth
-    # The oldest order stands for all that match nothing.
-    best = next(iter(book.backlog.values()))
     best_score = -1.0
     if best.name not in matched:
         best_score = URGENT * best.urgency(now) ** 2

@@ -287,7 +287,6 @@ class FulfilmentCore:
                 hungry.remove(desk)
                 continue
             self.trips.start(pod, unit, desk, now)
-            desk.bind()
             if not self._wants(desk, now):
                 hungry.remove(desk)
         self.inbound.dispatch(now, first=False)
@@ -310,7 +309,6 @@ class FulfilmentCore:
             if value > best_value and (value >= PASS_ON or self._wants(desk, now)):
                 best, best_value = desk, value
         if best is not None:
-            best.dirty = True
             return best
         return self.inbound.takes(trip.pod, now)
 

@@ -49,6 +49,10 @@ FRUITLESS = 12
 """Pods in a row that took nothing, after which stowing pauses."""
 PAUSE = 60.0
 """Seconds of that pause."""
+UNITS_A_PALLET = 4
+"""At most one unit in so many holds a pallet."""
+PALLETS_A_STATION = 2
+"""Pallets at, and on their way to, a stow station: one more than is being stowed."""
 _SALT = 0x1B0D
 
 
@@ -134,6 +138,10 @@ class StowDesk:
             return False
         most = min(limit, len(self.station.queue) + 1)
         return len(self.trips) < min(most, self.left / max(self.pieces_a_pod, 1.0) + 1.0)
+
+    def join(self, trip: PodTrip) -> None:
+        """The pod will come."""
+        self.trips.append(trip)
 
     def first_face(self, trip: PodTrip) -> int:
         """The emptiest face."""
@@ -427,8 +435,11 @@ class Inbound:
             self._trips.poke(trip, now)
 
     def _fetch_pallets(self, now: float) -> None:
-        room = sum(_pallet_room(desk) - len(desk.pallets) for desk in self.desks)
-        room -= sum(len(trips) for trips in self._to_lifter.values())
+        busy = sum(len(desk.pallets) for desk in self.desks)
+        busy += sum(len(trips) for trips in self._to_lifter.values())
+        # Enough units must be left to bring pods.
+        most = min(self._units.count - 1, max(self._units.count // UNITS_A_PALLET, 1))
+        room = min(most, sum(_pallet_room(desk) for desk in self.desks)) - busy
         for site in self._sites:
             trips, waiting = self._to_lifter[site.id], self._waiting[site.id]
             open_trips = sum(trip.pallet is None for trip in trips)
@@ -472,4 +483,4 @@ class Inbound:
 
 def _pallet_room(desk: StowDesk) -> int:
     """Pallets that may be at, or on their way to, a stow station."""
-    return len(desk.station.pallet_queue) + 1
+    return min(len(desk.station.pallet_queue) + 1, PALLETS_A_STATION)

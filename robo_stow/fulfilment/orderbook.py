@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -98,6 +99,8 @@ class OrderBook:
         """Lines of the SKU ever ordered: what the next orders are likely to want."""
         self.returning: dict[str, list[Order]] = {}
         """Started orders, by station, that went without stock and can go on."""
+        self._by_due: list[tuple[float, int, Order]] = []  # heap; may hold orders that have left
+        self._entered = 0
         self._short: dict[str, dict[str, Order]] = {}
         self._claimed: dict[str, int] = {}
         self._shipped: set[str] = set()
@@ -114,6 +117,12 @@ class OrderBook:
         self.orders[order.name] = order
         self._enter(order)
         return True
+
+    def first_due(self) -> Order | None:
+        """The backlog order that is due first."""
+        while self._by_due and self._by_due[0][2].name not in self.backlog:
+            heapq.heappop(self._by_due)
+        return self._by_due[0][2] if self._by_due else None
 
     def available(self, line: Line) -> bool:
         """Whether there is free stock for the line that no open order at a station needs."""
@@ -193,6 +202,8 @@ class OrderBook:
     def _enter(self, order: Order) -> None:
         order.stage = OrderStage.BACKLOG
         self.backlog[order.name] = order
+        self._entered += 1
+        heapq.heappush(self._by_due, (order.due, self._entered, order))
         for line in order.lines:
             self.by_sku.setdefault(line.sku, {})[order.name] = order
             self.weight[line.sku] = self.weight.get(line.sku, 0.0) + 1.0 / len(order.lines)

@@ -264,6 +264,12 @@ class PickDesk:
 
     # -- at the station -------------------------------------------------------------------------
 
+    def join(self, trip: PodTrip) -> None:
+        """The pod will come: it gives what it has for the open lines."""
+        self.trips.append(trip)
+        self.bind()
+        self.dirty = True
+
     def first_face(self, trip: PodTrip) -> int:
         """The face with the most picks."""
         count = [0] * self._faces

@@ -48,6 +48,10 @@ class Desk(Protocol):
     station: Station
     trips: list[PodTrip]
 
+    def join(self, trip: PodTrip) -> None:
+        """The pod will come."""
+        ...
+
     def first_face(self, trip: PodTrip) -> int:
         """Face to show on arrival."""
         ...
@@ -137,7 +141,7 @@ class Trips:
         """Send ``unit`` to fetch ``pod`` for ``desk``."""
         trip = PodTrip(self, pod, desk)
         self.by_pod[pod] = trip
-        desk.trips.append(trip)
+        desk.join(trip)
         self._fetch(trip, unit, now)
         return trip
 
@@ -264,7 +268,7 @@ class Trips:
         desk = self._route(trip, now)
         if desk is not None:
             trip.desk = desk
-            desk.trips.append(trip)
+            desk.join(trip)
             self._depart(trip, now)
         else:
             self._store(trip, now)
