@@ -182,8 +182,8 @@ class TrafficManager:
         self._last_place = np.full(building.pods, -1, np.int32)  # where it stood last
         self._pod_at: I32 = np.full(cells, -1, np.int32)
         self._standing: U8 = np.zeros(cells, np.uint8)  # as planned: LOWERs count when queued
-        self._missing: set[int] = set()  # pods nobody carries that stand somewhere unknown
-        self._spots: list[int] = []  # where those may stand
+        self._suspect: dict[int, int] = {}  # unit -> cell where it may have set a pod down
+        self._found: set[int] = set()  # cells where one was set down, not known which
         self._lowering: dict[int, int] = {}  # unit -> pod, while a LOWER is queued
         self._claim: I32 = np.full(cells, -1, np.int32)  # unit on its way to LIFT or LOWER there
 
@@ -215,8 +215,8 @@ class TrafficManager:
             elif isinstance(message, PodRegister):
                 if self._stage is not _Stage.RUN:
                     self._learn_places(message)
-                elif self._missing:
-                    self._find_pods(message)
+                elif self._found:
+                    self._look_for_found(message)
         if self._stage is _Stage.RUN:
             self._run(now)
         else:
@@ -392,63 +392,51 @@ class TrafficManager:
             allow_rotation=False,
         )
         self._set_pods(now)
-        self._moved = list(enumerate(np.maximum(self._place, -1).tolist()))
         self._block()
         early, self._early = self._early, []
         for message in early:
             self._take_errands(now, message)
 
     def _set_pods(self, now: float) -> None:
-        """Build the map of standing pods from what was said and what the units carry."""
+        """Build the map of standing pods from the register and what the units carry."""
         self._pod_at[:] = -1
         self._standing[:] = 0
         self._last_place = self._place.copy()
-        carriers: dict[int, int] = {}
-        for unit in np.flatnonzero(self._heard & (self._load == Load.POD)).tolist():
-            pod = int(self._load_id[unit])
-            if 0 <= pod < len(self._place):
-                carriers[pod] = unit
-                if self._place[pod] >= 0:  # lifted, and the word of it was lost
-                    self._moved.append((pod, -1))
-                self._place[pod] = -1
+        self._place = np.maximum(self._place, -1)
+        carried = self._load_id[self._heard & (self._load == Load.POD)]
+        self._place[carried[(carried >= 0) & (carried < len(self._place))]] = -1
         standing = np.flatnonzero(self._place >= 0)
         self._pod_at[self._place[standing]] = standing
         self._standing[self._place[standing]] = 1
-        missing = [p for p in np.flatnonzero(self._place < 0).tolist() if p not in carriers]
-        self._missing = set(missing)
-        if not missing:
-            return
-        # Set down without word of it: each is over an empty unit that stands on a storage cell.
-        spots = [
-            int(self._cell[unit])
-            for unit in np.flatnonzero(self._heard & (self._load == Load.NONE)).tolist()
-            if self._routes.is_floor(int(self._cell[unit]))
-            and self._storage[self._cell[unit]]
-            and self._pod_at[self._cell[unit]] < 0
-        ]
-        self._spots = spots
-        self._standing[spots] = 1
-        if len(missing) == 1 == len(spots):
-            self._set_down(missing[0], spots[0])
-            self._moved.append((missing[0], spots[0]))
-            return
-        for pod in missing:
-            self._alarm(now, "pod", f"pod {pod} stands somewhere unknown: one of cells {spots}")
+        self._moved = list(enumerate(self._place.tolist()))
+        self._suspect.clear()
+        if self._graph.epoch == 1:
+            return  # nobody has released anything before
+        # A predecessor may have let a unit set its pod down without word of it reaching the
+        # register. That unit is still beneath; its next errand tells whether it was so.
+        for unit in np.flatnonzero(self._heard & (self._load == Load.NONE)).tolist():
+            cell = int(self._cell[unit])
+            if self._routes.is_floor(cell) and self._storage[cell] and self._pod_at[cell] < 0:
+                self._suspect[unit] = cell
+                self._standing[cell] = 1
 
     def _set_down(self, pod: int, cell: int) -> None:
+        old = self._place[pod]
+        if old >= 0 and self._pod_at[old] == pod:  # the register was out of date
+            self._pod_at[old] = -1
+            self._standing[old] = 0
         self._pod_at[cell] = pod
-        if pod in self._missing:
-            self._missing.remove(pod)
-            if not self._missing:
-                empty = [spot for spot in self._spots if self._pod_at[spot] < 0]
-                self._standing[empty] = 0
         self._standing[cell] = 1
         self._place[pod] = self._last_place[pod] = cell
+        self._moved.append((pod, cell))
 
-    def _find_pods(self, places: PodRegister) -> None:
-        """Take the word of others for pods that nobody was known to carry or to have set down."""
-        for pod, cell in zip(places.pod.tolist(), places.cell.tolist(), strict=True):
-            if pod in self._missing and self._routes.is_floor(cell) and self._pod_at[cell] < 0:
+    def _look_for_found(self, register: PodRegister) -> None:
+        """Learn which pods stand where one may stand, or is known to but not which."""
+        for pod, cell in zip(register.pod.tolist(), register.cell.tolist(), strict=True):
+            if not (0 <= pod < len(self._place) and cell in self._found):
+                continue
+            self._found.remove(cell)
+            if self._place[pod] != cell and pod not in self._load_id[self._load == Load.POD]:
                 self._set_down(pod, cell)
 
     # --- units' reports ------------------------------------------------------------------------
@@ -570,7 +558,16 @@ class TrafficManager:
         last = self._number[unit]
         number = errands.errand.astype(np.int64)
         ended = (number == last) & (self._phase[unit] == _Phase.ENDED)
-        for i in np.flatnonzero(~known | ended | (number > last)).tolist():
+        new = known & (number > last)
+        if self._suspect:
+            for u, goal, operation in zip(
+                unit[new].tolist(),
+                errands.goal[new].tolist(),
+                errands.operation[new].tolist(),
+                strict=True,
+            ):
+                self._clear_up(u, goal, operation)
+        for i in np.flatnonzero(~known | ended | new).tolist():
             u = int(errands.unit[i])
             if not known[i]:
                 self._alarm(now, "errand", f"errand {number[i]} for unit {u}, which is unknown")
@@ -594,6 +591,14 @@ class TrafficManager:
                 if self._operating[u]:
                     self._turn_back(u)
                 self._accept(now, u, errand)
+
+    def _clear_up(self, unit: int, goal: int, operation: int) -> None:
+        """The errand tells whether the unit had set its pod down before the manager started."""
+        cell = self._suspect.pop(unit, -1)
+        if cell >= 0 and cell == goal and operation == Operation.LOWER:
+            self._found.add(cell)
+        elif cell >= 0:
+            self._standing[cell] = 0
 
     def _tell_pod_again(self, unit: int) -> None:
         """Say once more where the pod of the unit's ended errand is."""
@@ -689,9 +694,7 @@ class TrafficManager:
             return bool(known and self._last_place[pod] == goal)
         if operation != Operation.LOWER or load != Load.NONE:
             return False
-        if len(self._missing) == 1 and self._standing[goal] and self._pod_at[goal] < 0:
-            self._set_down(min(self._missing), goal)  # so this is where it was set down
-        return bool(self._pod_at[goal] >= 0)
+        return bool(self._pod_at[goal] >= 0 or goal in self._found)
 
     def _already_so(self, unit: int) -> bool:
         goal = int(self._goal[unit])
@@ -780,7 +783,6 @@ class TrafficManager:
         pod = self._lowering.pop(unit)
         if 0 <= pod < len(self._place):
             self._set_down(pod, cell)
-            self._moved.append((pod, cell))
         else:
             self._alarm(now, "pod", f"{self._name(unit)} set an unknown pod down in cell {cell}")
 

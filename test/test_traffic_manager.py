@@ -1,0 +1,775 @@
+"""The traffic manager with a small plant: units at random paces, messages lost, late and twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from robo_stow.floor.building import Building, CellKind, Grid
+from robo_stow.floor.load import load_building
+from robo_stow.messages import (
+    Alarm,
+    ErrandReports,
+    ErrandResult,
+    Errands,
+    FleetState,
+    Load,
+    Message,
+    Operation,
+    PodPlaces,
+    PodRegister,
+    Release,
+    UnitStatus,
+)
+from robo_stow.traffic.manager import GRACE, SILENCE, TrafficManager
+
+FORWARD, CW, CCW, LIFT, LOWER, CHARGE, FACE = 0, 1, 2, 4, 5, 6, 8
+NONE = int(Operation.NONE)
+STEP = 0.2
+ATTEMPTS = 20
+
+HALL = """
+>>>>>+>>>>v
+^SSSSvSSSSv
+^SSSSvSSSSv
+^<<<<+<<<<+
+^SSSSvSSSSv
+^SSSSvSSSSv
+^<<<<+<<<<<
+##C####P###
+"""
+OPEN = """
+..........
+..........
+..SS..SS..
+..SS..SS..
+..........
+....C..P..
+"""
+KINDS = {
+    **dict.fromkeys(".+>v<^", CellKind.TRAVEL),
+    "#": CellKind.WALL,
+    "S": CellKind.STORAGE,
+    "C": CellKind.CHARGER,
+    "P": CellKind.STATION,
+}
+
+
+def make_grid(drawing: str) -> Grid:
+    """Arrows are one-way; from anywhere but a wall one may turn off into what is no aisle."""
+    rows = drawing.strip().splitlines()
+    letters = "".join(rows)
+    height, width = len(rows), len(rows[0])
+    kind = np.array([KINDS[letter] for letter in letters], np.uint8)
+    exits = np.zeros(width * height, np.uint8)
+    grid = Grid(width, height, 1.0, kind, exits, np.zeros(width * height, np.float32))
+    for cell in np.flatnonzero(kind != CellKind.WALL).tolist():
+        for heading in range(4):
+            ahead = grid.neighbour(cell, heading)
+            if ahead < 0 or kind[ahead] == CellKind.WALL:
+                continue
+            with_flow = letters[cell] not in ">v<^" or ">v<^"[heading] == letters[cell]
+            against = letters[ahead] == "<^>v"[heading] and kind[cell] == CellKind.TRAVEL
+            if kind[ahead] != CellKind.TRAVEL or (with_flow and not against):
+                exits[cell] |= 1 << heading
+    return grid
+
+
+def make_building(units: int, pods: int, drawing: str = HALL) -> Building:
+    return dataclasses.replace(
+        load_building("demo"),
+        grid=make_grid(drawing),
+        units=units,
+        pods=pods,
+        stations=(),
+        lifters=(),
+        chargers=(),
+    )
+
+
+@dataclass
+class Unit:
+    """A unit that follows releases as `Release` documents."""
+
+    cell: int
+    heading: int
+    epoch: int = 0
+    done: int = 0
+    base: list[tuple[int, int]] = field(default_factory=list)  # action, cell
+    under_way: int = 0  # steps that the action has taken
+    load: int = Load.NONE
+    pod: int = -1
+    status: int = UnitStatus.OK
+    mute: bool = False
+
+    def take(self, epoch: int, first: int, origin: int, actions: list[tuple[int, int]]) -> None:
+        if epoch < self.epoch:
+            return
+        known = len(self.base) if epoch == self.epoch else 0
+        if epoch > self.epoch and (self.done != len(self.base) or origin != self.cell):
+            return
+        if first > known:
+            return
+        old, new = actions[: known - first], actions[known - first :]
+        end = self.base[-1][1] if self.base else self.cell
+        if epoch > self.epoch:
+            end = self.cell
+        if new and (old[-1][1] if old else origin) != end:
+            return
+        if epoch > self.epoch:
+            self.epoch, self.done, self.base = epoch, 0, []
+        self.base += new
+
+
+class Plant:
+    """Units, pods and links. Fails as soon as anything touches that must not."""
+
+    def __init__(
+        self,
+        building: Building,
+        seed: int = 0,
+        *,
+        loss: float = 0.0,
+        pace: float = 0.6,
+        cells: Sequence[int] | None = None,
+    ) -> None:
+        self.building = building
+        self.rng = random.Random(seed)
+        self.loss = loss
+        self.pace = pace
+        self.now = 0.0
+        storage = np.flatnonzero(building.grid.kind == CellKind.STORAGE).tolist()
+        self.pod_at = dict(
+            zip(self.rng.sample(storage, building.pods), range(building.pods), strict=False)
+        )
+        floor = np.flatnonzero(building.grid.kind != CellKind.WALL).tolist()
+        start = cells if cells is not None else self.rng.sample(floor, building.units)
+        self.units = [Unit(cell, self.rng.randrange(4)) for cell in start]
+        self.results: dict[tuple[int, int], int] = {}
+        self.alarms: list[Alarm] = []
+        self.places: list[tuple[int, int]] = []
+        self.sent: list[Message] = []
+        self.in_flight: list[Release] = []
+        self.reports: list[FleetState] = []
+        self.number = [0] * building.units
+        self.orders: dict[int, tuple[int, int, int, int, float]] = {}
+        self.register = {pod: cell for cell, pod in self.pod_at.items()}
+        self.booked: list[int] = []  # pods whose new place is to be told
+        self.cargo: dict[int, int] = {}  # unit -> pod it is to set down
+        self.told: dict[int, int] = {}  # pod -> cell, as the manager says
+
+    # --- what the units do -----------------------------------------------------------------
+
+    def work(self) -> None:
+        for number, unit in enumerate(self.units):
+            if unit.status >= UnitStatus.STOPPED or unit.done == len(unit.base):
+                continue
+            unit.under_way += 1
+            if unit.under_way > 1 and self.rng.random() < self.pace:
+                self.complete(number, unit)
+        taken: dict[int, int] = {}
+        for number, unit in enumerate(self.units):
+            for cell in self.cells(unit):
+                assert cell not in taken, f"units {number} and {taken[cell]} meet in cell {cell}"
+                taken[cell] = number
+                if unit.load != Load.NONE:
+                    assert cell not in self.pod_at, f"unit {number} runs into a pod in {cell}"
+
+    def cells(self, unit: Unit) -> set[int]:
+        driving = unit.under_way and unit.base[unit.done][0] == FORWARD
+        return {unit.cell, unit.base[unit.done][1]} if driving else {unit.cell}
+
+    def complete(self, number: int, unit: Unit) -> None:
+        action, cell = unit.base[unit.done]
+        if action == FORWARD:
+            grid = self.building.grid
+            assert grid.exits[unit.cell] >> unit.heading & 1
+            unit.cell = grid.neighbour(unit.cell, unit.heading)
+        elif action in (CW, CCW):
+            unit.heading = (unit.heading + (1 if action == CW else 3)) % 4
+        elif action == LIFT:
+            assert unit.load == Load.NONE
+            unit.load, unit.pod = Load.POD, self.pod_at.pop(cell)
+        elif action == LOWER:
+            assert unit.load == Load.POD
+            assert cell not in self.pod_at
+            self.pod_at[cell] = unit.pod
+            unit.load, unit.pod = Load.NONE, -1
+        elif action >= FACE:
+            assert unit.load == Load.POD
+        assert unit.cell == cell
+        unit.done += 1
+        unit.under_way = 0
+
+    def state(self, which: Iterable[int] | None = None) -> FleetState:
+        some = list(range(len(self.units))) if which is None else list(which)
+        some = [i for i in some if not self.units[i].mute]
+        units = [self.units[i] for i in some]
+        x, y = self.building.grid.xy(np.array([u.cell for u in units], np.int32))
+        zeros = np.zeros(len(units), np.float32)
+        return FleetState(
+            stamp=self.now,
+            unit=np.array(some, np.int32),
+            epoch=np.array([u.epoch for u in units], np.uint32),
+            done=np.array([u.done for u in units], np.uint32),
+            released=np.array([len(u.base) for u in units], np.uint32),
+            cell=np.array([u.cell for u in units], np.int32),
+            heading=np.array([u.heading for u in units], np.uint8),
+            x=x.astype(np.float32),
+            y=y.astype(np.float32),
+            yaw=zeros,
+            speed=zeros,
+            load=np.array([u.load for u in units], np.uint8),
+            load_id=np.array([u.pod for u in units], np.int32),
+            battery=np.ones(len(units), np.float32),
+            status=np.array([u.status for u in units], np.uint8),
+        )
+
+    def pods(self, which: Iterable[int] | None = None) -> PodRegister:
+        """What the inventory knows: where pods were set down with a report of it."""
+        some = list(self.register) if which is None else list(which)
+        cells = [self.register[pod] for pod in some]
+        return PodRegister(self.now, np.array(some, np.int32), np.array(cells, np.int32))
+
+    # --- one step of everything ------------------------------------------------------------
+
+    def step(self, manager: TrafficManager, extra: Sequence[Message] = ()) -> list[Message]:
+        self.now += STEP
+        self.work()
+        rng = self.rng
+        if self.loss:
+            parts = [
+                self.state(i for i in range(len(self.units)) if rng.random() > self.loss)
+                for _ in range(2)
+            ]
+            self.reports = [*self.reports[-4:], *parts]
+            inbox: list[Message] = rng.sample(self.reports, len(self.reports) // 2)
+        else:
+            inbox = [self.state()]
+        if self.orders and (not self.loss or rng.random() > self.loss):
+            inbox.append(self.errands())
+        if self.booked:
+            inbox.append(self.pods(self.booked))
+            self.booked = []
+        out = manager.step(self.now, [*inbox, *extra])
+        for message in out:
+            if isinstance(message, Release):
+                self.in_flight.append(message)
+            elif isinstance(message, Alarm):
+                self.alarms.append(message)
+            elif isinstance(message, PodPlaces):
+                self.places += zip(message.pod.tolist(), message.cell.tolist(), strict=True)
+                self.told.update(self.places)
+            elif isinstance(message, ErrandReports) and not (rng.random() < self.loss):
+                for unit, errand, result in zip(
+                    message.unit.tolist(),
+                    message.errand.tolist(),
+                    message.result.tolist(),
+                    strict=True,
+                ):
+                    self.results[unit, errand] = result
+                    if unit in self.orders and self.number[unit] == errand:
+                        self.settle(unit, self.orders.pop(unit), result)
+        self.sent += out
+        if self.loss:
+            delivered = rng.sample(self.in_flight, min(2, len(self.in_flight)))
+            self.in_flight = self.in_flight[-6:]
+        else:
+            delivered, self.in_flight = self.in_flight, []
+        for release in delivered:
+            self.deliver(release)
+        return out
+
+    def deliver(self, release: Release) -> None:
+        at = 0
+        for i, unit in enumerate(release.unit.tolist()):
+            end = at + int(release.count[i])
+            actions = list(
+                zip(release.action[at:end].tolist(), release.cell[at:end].tolist(), strict=True)
+            )
+            if not self.units[unit].mute:
+                self.units[unit].take(
+                    release.epoch, int(release.first[i]), int(release.origin[i]), actions
+                )
+            at = end
+
+    # --- what fulfilment does ----------------------------------------------------------------
+
+    def order(
+        self, unit: int, goal: int, operation: int = NONE, hold: int = 0, priority: float = 1.0
+    ) -> int:
+        """Give an errand; it is repeated in every step until answered. Returns its number."""
+        self.number[unit] += 1
+        self.orders[unit] = (self.number[unit], goal, operation, hold, priority)
+        self.cargo[unit] = self.units[unit].pod
+        return self.number[unit]
+
+    def settle(self, unit: int, order: tuple[int, int, int, int, float], result: int) -> None:
+        if order[2] == LOWER and result == ErrandResult.DONE:
+            self.register[self.cargo[unit]] = self.told[self.cargo[unit]] = order[1]
+            self.booked.append(self.cargo[unit])
+
+    def errands(self) -> Errands:
+        rows = [(unit, *order) for unit, order in self.orders.items()]
+        unit, number, goal, operation, hold, priority = zip(*rows, strict=True)
+        return Errands(
+            self.now,
+            np.array(unit, np.int32),
+            np.array(number, np.uint32),
+            np.array(goal, np.int32),
+            np.array(operation, np.uint8),
+            np.array(hold, np.uint8),
+            np.array(priority, np.float32),
+        )
+
+    def run(self, manager: TrafficManager, seconds: float, until: bool = True) -> None:
+        """Step until all errands are answered, or for ``seconds``."""
+        end = self.now + seconds
+        while self.now < end and not (until and not self.orders):
+            self.step(manager)
+
+    def start(self, seed: int = 0) -> TrafficManager:
+        manager = TrafficManager(self.building, seed, iterations=ATTEMPTS)
+        for _ in range(500):
+            self.step(manager, [self.pods()])
+            if manager.running:
+                return manager
+        raise AssertionError("the manager does not start")
+
+    def kinds(self) -> list[str]:
+        return [alarm.kind for alarm in self.alarms]
+
+
+def cell_of(building: Building, kind: CellKind) -> int:
+    return int(np.flatnonzero(building.grid.kind == kind)[0])
+
+
+# --- errands -----------------------------------------------------------------------------------
+
+
+def test_a_pod_trip_from_storage_to_a_station_and_back() -> None:
+    building = make_building(3, 8)
+    plant = Plant(building, 1)
+    manager = plant.start()
+    source, pod = next(iter(plant.pod_at.items()))
+    station = cell_of(building, CellKind.STATION)
+    lift = plant.order(0, source, LIFT, hold=1)
+    plant.run(manager, 120)
+    assert plant.results[0, lift] == ErrandResult.DONE
+    assert plant.places[-1] == (pod, -1)
+    assert plant.units[0].pod == pod
+    for face in (2, 1):
+        show = plant.order(0, station, FACE + face, hold=1)
+        plant.run(manager, 120)
+        assert plant.results[0, show] == ErrandResult.DONE
+        assert plant.units[0].cell == station
+        assert plant.units[0].base[-1] == (FACE + face, station)
+    free = next(
+        c
+        for c in np.flatnonzero(building.grid.kind == CellKind.STORAGE).tolist()
+        if c not in plant.pod_at
+    )
+    lower = plant.order(0, free, LOWER)
+    plant.run(manager, 120)
+    assert plant.results[0, lower] == ErrandResult.DONE
+    assert plant.places[-1] == (pod, free)
+    assert plant.pod_at[free] == pod
+    assert plant.alarms == []
+
+
+def trip(plant: Plant, busy: set[int], unit: int) -> None:
+    """Give a unit that has no errand a next one that makes sense."""
+    building, rng, this = plant.building, plant.rng, plant.units[unit]
+    storage = np.flatnonzero(building.grid.kind == CellKind.STORAGE).tolist()
+    if this.load == Load.NONE:
+        due = {plant.cargo[u] for u, order in plant.orders.items() if order[2] == LOWER}
+        choice = [c for p, c in plant.told.items() if c >= 0 and c not in busy and p not in due]
+        operation, hold = LIFT, rng.randrange(2)
+    elif rng.random() < 0.5:
+        choice, operation, hold = [cell_of(building, CellKind.STATION)], FACE + rng.randrange(4), 1
+    else:
+        choice = [c for c in storage if c not in plant.told.values() and c not in busy]
+        operation, hold = LOWER, 0
+    choice = [c for c in choice if c not in {o[1] for o in plant.orders.values()}]
+    standing = {other.cell for other in plant.units if other is not this}
+    choice = [c for c in choice if operation < FACE or c not in standing]
+    if choice:
+        goal = rng.choice(choice)
+        busy.add(goal)
+        plant.order(unit, goal, operation, hold, rng.random())
+
+
+def operate(plant: Plant, manager: TrafficManager, steps: int, sit_out: Iterable[int] = ()) -> int:
+    """Random pod trips for all units; returns how many errands were done."""
+    idle = set(sit_out)
+    for _ in range(steps):
+        busy = {order[1] for order in plant.orders.values()}
+        for unit in range(len(plant.units)):
+            if unit not in plant.orders and unit not in idle:
+                trip(plant, busy, unit)
+        plant.step(manager)
+    return sum(result == ErrandResult.DONE for result in plant.results.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_operation_without_losses(seed: int) -> None:
+    plant = Plant(make_building(8, 16), seed, pace=0.8)
+    manager = plant.start()
+    assert operate(plant, manager, 1500) > 60
+    assert ErrandResult.REJECTED not in plant.results.values()
+    assert plant.alarms == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_operation_with_messages_lost_late_and_twice(seed: int) -> None:
+    plant = Plant(make_building(7, 14), seed, loss=0.3, pace=0.3)
+    manager = plant.start()
+    assert operate(plant, manager, 2000) > 20
+    assert "fenced" not in plant.kinds()
+    # An order may be given again after it was carried out, since its report was lost.
+    assert plant.results
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_restarted_manager_takes_over_in_the_middle_of_everything(seed: int) -> None:
+    plant = Plant(make_building(7, 14), seed, loss=0.1 * (seed % 2), pace=0.5)
+    manager = plant.start()
+    for _ in range(4):
+        operate(plant, manager, 200 + plant.rng.randrange(100))
+        epoch = manager.epoch
+        old = list(plant.in_flight)
+        for _ in range(plant.rng.randrange(15)):  # nobody manages; the units go on
+            plant.now += STEP
+            plant.work()
+        manager = TrafficManager(plant.building, 0, iterations=ATTEMPTS)
+        for _ in range(300):
+            # What the dead manager has sent last comes late.
+            for release in old:
+                plant.deliver(release)
+            plant.step(manager, [plant.pods()])
+            if manager.running:
+                break
+        assert manager.running
+        assert manager.epoch > epoch
+        started = plant.now
+        plant.results.clear()
+        operate(plant, manager, 200)
+        assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 10
+        plant.run(manager, 120)
+        carried = {unit.pod: -1 for unit in plant.units if unit.pod >= 0}
+        assert plant.told == carried | {pod: cell for cell, pod in plant.pod_at.items()}
+        # Until the register is up to date again a few errands may be turned down.
+        assert [a for a in plant.alarms if a.kind != "errand" or a.stamp > started + 1] == []
+        plant.alarms.clear()
+
+
+def test_a_new_errand_replaces_the_old_one() -> None:
+    building = make_building(1, 2)
+    plant = Plant(building, 3, cells=[0])
+    manager = plant.start()
+    far = cell_of(building, CellKind.STATION)
+    first = plant.order(0, far, hold=1)
+    for _ in range(5):
+        plant.step(manager)
+    second = plant.order(0, 0, hold=1)
+    plant.run(manager, 60)
+    assert plant.results == {(0, second): ErrandResult.DONE}
+    assert plant.units[0].cell == 0
+    assert first < second
+
+
+def test_an_operation_under_way_is_finished_before_the_next_errand() -> None:
+    building = make_building(1, 1)
+    plant = Plant(building, 4, pace=0.1)
+    source = next(iter(plant.pod_at))
+    plant.units[0].cell = source
+    manager = plant.start()
+    plant.places.clear()
+    lift = plant.order(0, source, LIFT)
+    while not plant.units[0].under_way:
+        plant.step(manager)
+    away = plant.order(0, 0)
+    plant.run(manager, 120)
+    assert plant.results[0, lift] == ErrandResult.DONE
+    assert plant.results[0, away] == ErrandResult.DONE
+    assert plant.units[0].load == Load.POD
+    assert plant.places == [(0, -1)]
+
+
+def test_an_ended_errand_is_answered_again_and_nothing_else_happens() -> None:
+    plant = Plant(make_building(1, 1), 5)
+    manager = plant.start()
+    lift = plant.order(0, next(iter(plant.pod_at)), LIFT)
+    again = plant.errands()
+    plant.run(manager, 60)
+    done = plant.units[0].done
+    plant.results.clear()
+    plant.places.clear()
+    plant.step(manager, [again])
+    assert plant.results == {(0, lift): ErrandResult.DONE}
+    assert plant.places == [(0, -1)]
+    plant.run(manager, 10, until=False)
+    assert plant.units[0].done == done
+
+
+def test_held_units_stand_fast_and_others_make_way() -> None:
+    lane = "#####\n....."
+    for hold in (0, 1):
+        building = make_building(2, 0, lane)
+        plant = Plant(building, 6, cells=[5, 7])
+        manager = plant.start()
+        plant.order(1, 7, hold=hold)
+        plant.run(manager, 20)
+        plant.order(0, 8)
+        plant.run(manager, 60)
+        assert (plant.units[0].cell == 8) == (hold == 0)
+        assert (plant.units[1].cell == 7) == (hold == 1)
+
+
+@pytest.mark.parametrize(
+    ("goal", "operation", "words"),
+    [
+        ("outside", NONE, "no such cell"),
+        ("wall", NONE, "a wall"),
+        ("island", NONE, "no way"),
+        ("empty storage", LIFT, "no pod stands there"),
+        ("travel", LOWER, "carries no pod"),
+        ("travel", FACE, "carries no pod"),
+        ("travel", CHARGE, "no charger"),
+        ("travel", 7, "no such operation"),
+        ("travel", 12, "no such operation"),
+    ],
+)
+def test_errands_that_cannot_be_are_rejected(goal: str, operation: int, words: str) -> None:
+    building = make_building(2, 3)
+    station = cell_of(building, CellKind.STATION)
+    if goal == "island":  # the only way in is closed
+        building.grid.exits[station - building.grid.width] &= ~np.uint8(2)
+    plant = Plant(building, 7, cells=[0, 1])
+    manager = plant.start()
+    kind = building.grid.kind
+    empty = [c for c in np.flatnonzero(kind == CellKind.STORAGE).tolist() if c not in plant.pod_at]
+    cells = {
+        "outside": building.grid.cells,
+        "wall": cell_of(building, CellKind.WALL),
+        "island": station,
+        "empty storage": empty[0],
+        "travel": 3,
+    }
+    number = plant.order(0, cells[goal], operation)
+    plant.run(manager, 20)
+    assert plant.results[0, number] == ErrandResult.REJECTED
+    assert "errand" in plant.kinds()
+    assert words in plant.alarms[-1].text
+    # Nothing is lost: the next errand is carried out.
+    number = plant.order(0, 4)
+    plant.run(manager, 60)
+    assert plant.results[0, number] == ErrandResult.DONE
+
+
+def test_errands_for_unknown_units_are_rejected() -> None:
+    plant = Plant(make_building(1, 0), 7)
+    manager = plant.start()
+    out = manager.step(
+        plant.now + STEP,
+        [
+            Errands(
+                plant.now,
+                np.array([5, -1], np.int32),
+                np.array([3, 4], np.uint32),
+                np.zeros(2, np.int32),
+                np.full(2, NONE, np.uint8),
+                np.zeros(2, np.uint8),
+                np.zeros(2, np.float32),
+            )
+        ],
+    )
+    reports = next(m for m in out if isinstance(m, ErrandReports))
+    assert reports.unit.tolist() == [5, -1]
+    assert reports.result.tolist() == [ErrandResult.REJECTED] * 2
+
+
+def test_two_units_never_get_the_same_pod_or_place() -> None:
+    building = make_building(3, 2)
+    plant = Plant(building, 8)
+    manager = plant.start()
+    one, two = list(plant.pod_at)
+    first, second = plant.order(0, one, LIFT), plant.order(1, one, LIFT)
+    plant.run(manager, 60)
+    assert plant.results[0, first] == ErrandResult.DONE
+    assert plant.results[1, second] == ErrandResult.REJECTED
+    plant.run(manager, 5, until=False)
+    plant.order(1, two, LIFT)
+    plant.run(manager, 120)
+    first, second = plant.order(0, one, LOWER), plant.order(1, one, LOWER)
+    plant.run(manager, 120)
+    assert plant.results[0, first] == ErrandResult.DONE
+    assert plant.results[1, second] == ErrandResult.REJECTED
+    number = plant.order(1, one, NONE)
+    plant.run(manager, 10)
+    assert plant.results[1, number] == ErrandResult.REJECTED, "loaded, to where a pod stands"
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [UnitStatus.DEAD, UnitStatus.STOPPED])
+@pytest.mark.parametrize("seed", range(3))
+def test_others_drive_round_a_unit_that_stops(seed: int, status: UnitStatus) -> None:
+    plant = Plant(make_building(4, 4, OPEN), seed)
+    manager = plant.start()
+    operate(plant, manager, 150)
+    plant.units[0].status = status
+    before = operate(plant, manager, 20)
+    assert operate(plant, manager, 500) > before + 10
+    plant.units[0].status = UnitStatus.OK
+    plant.results.clear()
+    operate(plant, manager, 400)
+    assert any(unit == 0 for unit, _ in plant.results), "it goes on after a reset"
+    assert plant.kinds() == ["halted"]
+
+
+def test_others_drive_round_a_unit_that_falls_silent() -> None:
+    plant = Plant(make_building(4, 4, OPEN), 2)
+    manager = plant.start()
+    operate(plant, manager, 100)
+    plant.units[0].mute = True
+    operate(plant, manager, round((SILENCE + 2) / STEP))
+    assert plant.kinds() == ["halted"]
+    plant.results.clear()
+    operate(plant, manager, 300)
+    assert len(plant.results) > 5
+
+
+@pytest.mark.parametrize("lie", ["epoch", "done", "back", "cell", "heading"])
+def test_a_unit_that_reports_what_cannot_be_is_fenced(lie: str) -> None:
+    plant = Plant(make_building(4, 4, OPEN), 9)
+    manager = plant.start()
+    operate(plant, manager, 100)
+    while plant.units[0].done == 0:
+        operate(plant, manager, 1)
+    plant.now += STEP
+    truth = plant.state([0])
+    change = {
+        "epoch": {"epoch": truth.epoch + np.uint32(1)},
+        "done": {"done": truth.done + np.uint32(50), "released": truth.released + np.uint32(50)},
+        "back": {"done": truth.done - np.uint32(1)},
+        "cell": {"cell": (truth.cell + 33) % plant.building.grid.cells},
+        "heading": {"heading": (truth.heading + 2) % 4},
+    }[lie]
+    manager.step(plant.now, [dataclasses.replace(truth, **change)])
+    out = [m for m in plant.step(manager) if isinstance(m, Release)]
+    assert all(0 not in m.unit for m in out)
+    plant.units[0].mute = True  # it stands from here on, and nobody may meet it
+    plant.results.clear()
+    operate(plant, manager, 500, sit_out=[0])
+    assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 10
+    number = plant.order(0, 0)
+    plant.run(manager, 2)
+    assert plant.results[0, number] == ErrandResult.REJECTED
+
+
+def test_old_states_are_ignored() -> None:
+    plant = Plant(make_building(1, 0), 10, cells=[0])
+    manager = plant.start()
+    early = plant.state()
+    number = plant.order(0, 6)
+    while plant.units[0].done < 2:
+        plant.step(manager)
+    plant.step(manager, [early])
+    plant.run(manager, 60)
+    assert plant.results[0, number] == ErrandResult.DONE
+    assert plant.alarms == []
+
+
+# --- start-up ------------------------------------------------------------------------------------
+
+
+def test_nothing_moves_before_all_units_and_pods_are_known() -> None:
+    plant = Plant(make_building(3, 5), 11)
+    manager = TrafficManager(plant.building, 0)
+    plant.units[2].mute = True
+    for _ in range(20):
+        plant.step(manager, [plant.pods()])
+    assert not manager.running
+    plant.units[2].mute = False
+    for _ in range(5):
+        plant.step(manager)
+    assert manager.running
+    manager = TrafficManager(plant.building, 0)
+    for _ in range(20):
+        plant.step(manager)
+    assert not manager.running, "no pod places heard"
+    for _ in range(5):
+        plant.step(manager, [plant.pods()])
+    assert manager.running
+
+
+def test_a_unit_not_heard_of_is_left_out_and_taken_in_when_it_comes() -> None:
+    plant = Plant(make_building(4, 8), 12)
+    plant.units[1].mute = True
+    manager = TrafficManager(plant.building, 0)
+    for _ in range(round(GRACE / STEP) + 10):
+        plant.step(manager, [plant.pods()])
+    assert manager.running
+    assert plant.kinds() == ["fenced"]
+    # Where it stands nobody can know, so it must stand aside here.
+    aside = plant.units[1].cell
+    plant.units[1].cell = -1
+    operate(plant, manager, 300, sit_out=[1])
+    while True:
+        plant.units[1].cell = aside
+        if all(aside not in plant.cells(u) for u in plant.units if u is not plant.units[1]):
+            break
+        plant.units[1].cell = -1
+        operate(plant, manager, 1, sit_out=[1])
+    for unit in plant.units:
+        unit.status = UnitStatus.OK
+    plant.units[1].mute = False
+    epoch = manager.epoch
+    for _ in range(100):
+        plant.step(manager)
+    assert manager.running
+    assert manager.epoch == epoch + 1
+    number = plant.order(1, 0)
+    operate(plant, manager, 300, sit_out=[1])
+    assert plant.results[1, number] == ErrandResult.DONE
+
+
+def test_two_units_in_one_cell_are_both_fenced() -> None:
+    plant = Plant(make_building(3, 0), 13, cells=[0, 20, 40])
+    lies = dataclasses.replace(plant.state(), cell=np.array([0, 40, 40], np.int32))
+    manager = TrafficManager(plant.building, 0)
+    out: list[Message] = []
+    for i in range(5):
+        out += manager.step(STEP * (i + 1), [dataclasses.replace(lies, stamp=STEP * (i + 1))])
+    assert [m.kind for m in out if isinstance(m, Alarm)] == ["fenced", "fenced"]
+    assert not manager.running, "unit 0 has not taken the epoch"
+
+
+def test_equal_inputs_give_equal_outputs() -> None:
+    def run() -> str:
+        plant = Plant(make_building(6, 12), 14, loss=0.1)
+        manager = plant.start(seed=3)
+        operate(plant, manager, 200)
+        return repr(plant.sent)
+
+    assert run() == run()
+
+
+def test_planning_is_measured_only_with_a_clock() -> None:
+    plant = Plant(make_building(2, 0), 15)
+    ticks = iter(range(10**6))
+    manager = TrafficManager(plant.building, 0, clock=lambda: float(next(ticks)))
+    for _ in range(50):
+        plant.step(manager)
+    assert manager.planner_ms
+    assert set(manager.planner_ms) == {1000.0}
+    manager = plant.start()
+    plant.run(manager, 10, until=False)
+    assert manager.planner_ms == []
