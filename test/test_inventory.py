@@ -24,7 +24,7 @@ from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import read_order_lines
 from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
-from robo_stow.inventory.ledger import Sku
+from robo_stow.inventory.model import Sku
 from robo_stow.inventory.placement import Bin, Goods, View, is_heavy, is_low, lookalike, propose
 from robo_stow.messages import (
     CancelRequest,

@@ -540,8 +540,8 @@ def test_kill_loses_no_acknowledged_movement(site: Building, database: str) -> N
             worker.start()
         os.close(writer)
         with os.fdopen(reader) as stream:
-            first = stream.readline()  # they are at work
-            time.sleep(rng.random() * 0.06)
+            lines = [stream.readline() for _ in range(rng.randint(1, 12))]
+            time.sleep(rng.random() * 0.01)  # somewhere within what follows
             for worker in workers:
                 assert worker.pid is not None
                 os.kill(worker.pid, signal.SIGKILL)
@@ -553,7 +553,7 @@ def test_kill_loses_no_acknowledged_movement(site: Building, database: str) -> N
         ledger.load()
         check_after_crash(ledger, acknowledged, thorough=crash == CRASHES - 1)
         ledger.close()
-    assert sum(acknowledged.values()) > 2 * CRASHES
+    assert sum(acknowledged.values()) > CRASHES
 
 
 def check_after_crash(ledger: Ledger, acknowledged: dict[str, bool], thorough: bool) -> None:

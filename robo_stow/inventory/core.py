@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from robo_stow.floor.building import Building
 from robo_stow.inventory import audit, schema
 from robo_stow.inventory.catalogue import Catalogue
-from robo_stow.inventory.ledger import Booking, Ledger, Level, Rejection, plain, text, whole
+from robo_stow.inventory.ledger import Ledger
+from robo_stow.inventory.model import Booking, Level, Rejection, plain, text, whole
 from robo_stow.inventory.opening import book_opening_stock
 from robo_stow.inventory.placement import look, propose
 from robo_stow.messages import (
@@ -213,7 +214,7 @@ class InventoryCore:
             if value >= bound:
                 raise Rejection(field, value, f"unknown {field}, there are 0..{bound - 1}")
         with self.ledger.reading() as connection:
-            view = look(connection, self.ledger, pallet, pod, face)
+            view = look(connection, self.ledger.site, pallet, pod, face)
         rng = random.Random(f"{self._seed}/{request.key}")
         stows = propose(view, self._building.stock.lookalike, rng)
         bins, codes, pieces = zip(*stows, strict=True) if stows else ((), (), ())

@@ -20,7 +20,8 @@ from robo_stow.floor.start import pod_cells
 from robo_stow.inventory import schema
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.database import insert_rows
-from robo_stow.inventory.ledger import Ledger, Sku, write_reply
+from robo_stow.inventory.ledger import Ledger, write_reply
+from robo_stow.inventory.model import Sku
 from robo_stow.inventory.placement import HEAVY_SHARE, SPREAD, is_low, lookalike
 from robo_stow.messages import Reply
 

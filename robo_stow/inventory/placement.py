@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select
 
 from robo_stow.inventory import schema
-from robo_stow.inventory.ledger import Ledger, Rejection, Sku
+from robo_stow.inventory.model import Rejection, Site, Sku
 
 SPREAD = 3
 """Pods over which a receipt of a SKU is spread at least."""
@@ -83,7 +83,7 @@ _PALLET = (
 )
 
 
-def look(connection: Connection, ledger: Ledger, pallet: str, pod: int, face: int) -> View:
+def look(connection: Connection, site: Site, pallet: str, pod: int, face: int) -> View:
     """Read what a proposal for a face and a pallet needs.
 
     Raises:
@@ -93,17 +93,17 @@ def look(connection: Connection, ledger: Ledger, pallet: str, pod: int, face: in
     if not rows:
         raise Rejection("pallet", pallet, "unknown pallet")
     capacity, hazard, temperature = connection.execute(_POD, {"at_pod": pod}).one()
-    first = pod * ledger.bins_per_pod
-    slots = ledger.bins_per_pod // ledger.faces
+    first = pod * site.bins_per_pod
+    slots = site.bins_per_pod // site.faces
     front = {"first": first + face * slots, "last": first + (face + 1) * slots - 1}
     bins = {
         number: Bin(number, slot, volume, weight, weight, {})
         for number, slot, volume, weight in connection.execute(_BINS, front)
     }
     in_pod: dict[int, int] = {}
-    whole = {"first": first, "last": first + ledger.bins_per_pod - 1}
+    whole = {"first": first, "last": first + site.bins_per_pod - 1}
     for number, sku_id, lot, on_hand in connection.execute(_HELD, whole):
-        sku = ledger.sku(sku_id)
+        sku = site.by_id[sku_id]
         in_pod[sku_id] = in_pod.get(sku_id, 0) + on_hand
         capacity -= on_hand * sku.weight
         bin_ = bins.get(number)
@@ -111,7 +111,7 @@ def look(connection: Connection, ledger: Ledger, pallet: str, pod: int, face: in
             bin_.volume -= on_hand * sku.volume
             bin_.weight -= on_hand * sku.weight
             bin_.held[sku.code] = lot
-    stock = [(ledger.sku(row.sku), row) for row in rows if row.sku is not None]
+    stock = [(site.by_id[row.sku], row) for row in rows if row.sku is not None]
     return View(
         tuple(bins.values()),
         slots,

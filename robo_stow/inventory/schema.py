@@ -36,8 +36,8 @@ NAME_LENGTH = 64
 KEY_LENGTH = 128
 """Longest idempotency key."""
 
-KINDS = ("receive", "stow", "pick", "ship", "adjust", "reserve", "release", "pod-moved")
-"""What a movement can be; `adjust` is signed, all others count pieces upwards."""
+KINDS = ("receive", "stow", "pick", "ship", "adjust", "reserve", "release", "pod-moved", "count")
+"""What a movement can be: `adjust` is signed, `pod-moved` and `count` move no piece."""
 
 metadata = MetaData(
     naming_convention={
@@ -143,9 +143,9 @@ movement = Table(
     Column("reason", String(200)),
     UniqueConstraint("key", "line"),
     CheckConstraint("kind IN ({})".format(", ".join(f"'{kind}'" for kind in KINDS)), name="kind"),
-    CheckConstraint("quantity > 0 OR kind IN ('adjust', 'pod-moved')", name="quantity"),
+    CheckConstraint("quantity > 0 OR kind IN ('adjust', 'pod-moved', 'count')", name="quantity"),
     CheckConstraint("kind <> 'adjust' OR reason IS NOT NULL", name="reason"),
-    CheckConstraint("kind = 'pod-moved' OR lot IS NOT NULL", name="lot"),
+    CheckConstraint("kind IN ('pod-moved', 'count') OR lot IS NOT NULL", name="lot"),
 )
 Index(None, movement.c.lot)
 
