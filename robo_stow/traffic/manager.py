@@ -416,7 +416,7 @@ class TrafficManager:
         # register. That unit is still beneath; its next errand tells whether it was so.
         for unit in np.flatnonzero(self._heard & (self._load == Load.NONE)).tolist():
             cell = int(self._cell[unit])
-            if self._routes.is_floor(cell) and self._storage[cell] and self._pod_at[cell] < 0:
+            if self._routes.is_floor(cell) and self._storage[cell]:
                 self._suspect[unit] = cell
                 self._standing[cell] = 1
 
@@ -425,6 +425,7 @@ class TrafficManager:
         if old >= 0 and self._pod_at[old] == pod:  # the register was out of date
             self._pod_at[old] = -1
             self._standing[old] = 0
+        self._found.discard(cell)
         self._pod_at[cell] = pod
         self._standing[cell] = 1
         self._place[pod] = self._last_place[pod] = cell
@@ -435,7 +436,6 @@ class TrafficManager:
         for pod, cell in zip(register.pod.tolist(), register.cell.tolist(), strict=True):
             if not (0 <= pod < len(self._place) and cell in self._found):
                 continue
-            self._found.remove(cell)
             if self._place[pod] != cell and pod not in self._load_id[self._load == Load.POD]:
                 self._set_down(pod, cell)
 
@@ -598,7 +598,7 @@ class TrafficManager:
         if cell >= 0 and cell == goal and operation == Operation.LOWER:
             self._found.add(cell)
         elif cell >= 0:
-            self._standing[cell] = 0
+            self._standing[cell] = self._pod_at[cell] >= 0
 
     def _tell_pod_again(self, unit: int) -> None:
         """Say once more where the pod of the unit's ended errand is."""
@@ -774,6 +774,7 @@ class TrafficManager:
             self._alarm(
                 now, "pod", f"{self._name(unit)} lifted pod {pod} in cell {cell}, not {expected}"
             )
+        self._found.discard(cell)
         self._pod_at[cell] = -1
         self._standing[cell] = 0
         self._place[pod] = -1
