@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "grid.h"
+#include "tables.h"
 
 typedef struct {
     rs_grid grid;
@@ -15,17 +15,11 @@ typedef struct {
     int32_t *next, *state, size, room;
 } rs_alone;
 
-static int32_t crow(const rs_grid *g, int32_t a, int32_t b)
-{
-    int32_t p = g->place_of[a], q = g->place_of[b], w = g->width;
-    return abs(p / w - q / w) + abs(p % w - q % w);
-}
-
 static int reach(rs_alone *s, int32_t state, int32_t time, int32_t goal)
 {
     if (s->time[state] >= 0 && s->time[state] <= time)
         return 0;
-    int32_t bucket = time + crow(&s->grid, state / RS_HEADINGS, goal);
+    int32_t bucket = time + rs_crow(&s->grid, state / RS_HEADINGS, goal);
     if (bucket >= s->buckets)
         return 0; /* not within the time at all */
     if (s->size == s->room)
@@ -56,7 +50,7 @@ static int travel(rs_alone *s, int32_t from, int32_t to, int32_t ready[RS_HEADIN
             int heading = state % RS_HEADINGS;
             int32_t time = s->time[state];
             s->head[b] = s->next[e];
-            if (time + crow(&s->grid, cell, to) != b)
+            if (time + rs_crow(&s->grid, cell, to) != b)
                 continue; /* reached earlier by another way */
             if (cell == to && at_goal[heading] < 0) {
                 at_goal[heading] = time;

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "tables.h"
-
 /* Costs of one unit's operations differ by little, so they are sorted by counting. */
 enum { RS_SORT_SPAN = 128 };
 
@@ -82,7 +80,7 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
         if (unit->goal < 0)
             c->cost = node->op == ops->wait ? 0 : cost[d];
         else
-            c->cost = cost[d] + (arrived[d] ? 0 : rs_distance(unit->table, at, facing));
+            c->cost = cost[d] + (arrived[d] ? 0 : rs_distance(&unit->table, at, facing));
     }
     return sort_by_cost(found, count, out);
 }

@@ -7,6 +7,7 @@
 #include "grid.h"
 #include "joint.h"
 #include "operations.h"
+#include "tables.h"
 
 typedef struct {
     int32_t cell;
@@ -14,7 +15,7 @@ typedef struct {
     int32_t goal;            /* dense id, or -1 */
     int loaded;
     int frozen;              /* may only wait */
-    const uint32_t *table;   /* distances to the goal; unused without a goal */
+    rs_table table;          /* distances to the goal; unused without a goal */
     const uint8_t *standing; /* [cells] pods that a loaded unit cannot pass */
     const uint8_t *blocked;  /* [cells] */
 } rs_situation;

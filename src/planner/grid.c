@@ -28,12 +28,14 @@ int rs_grid_init(rs_grid *grid, int32_t width, int32_t height, const uint8_t *ex
     size_t n = cells > 0 ? (size_t)cells : 1;
     grid->id_of = malloc((size_t)places * sizeof *grid->id_of);
     grid->place_of = malloc(n * sizeof *grid->place_of);
+    grid->row = malloc(n * sizeof *grid->row);
+    grid->col = malloc(n * sizeof *grid->col);
     grid->next = malloc(n * RS_HEADINGS * sizeof *grid->next);
     grid->prev = malloc(n * RS_HEADINGS * sizeof *grid->prev);
     grid->edge_cost = malloc(n * RS_HEADINGS);
     grid->storage = calloc(n, 1);
-    if (!grid->id_of || !grid->place_of || !grid->next || !grid->prev || !grid->edge_cost ||
-        !grid->storage) {
+    if (!grid->id_of || !grid->place_of || !grid->row || !grid->col || !grid->next ||
+        !grid->prev || !grid->edge_cost || !grid->storage) {
         rs_grid_free(grid);
         return -1;
     }
@@ -42,6 +44,8 @@ int rs_grid_init(rs_grid *grid, int32_t width, int32_t height, const uint8_t *ex
         grid->id_of[p] = (exits[p] & 15) ? id : -1;
         if (exits[p] & 15) {
             grid->place_of[id] = p;
+            grid->row[id] = p / width;
+            grid->col[id] = p % width;
             grid->storage[id] = storage && storage[p];
             id++;
         }
@@ -68,6 +72,8 @@ void rs_grid_free(rs_grid *grid)
 {
     free(grid->id_of);
     free(grid->place_of);
+    free(grid->row);
+    free(grid->col);
     free(grid->next);
     free(grid->prev);
     free(grid->edge_cost);

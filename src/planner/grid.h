@@ -14,6 +14,7 @@ typedef struct {
     int32_t cells;       /* number of passable cells */
     int32_t *id_of;      /* [height*width] dense id, or -1 for a wall */
     int32_t *place_of;   /* [cells] index in the grid */
+    int32_t *row, *col;  /* [cells] */
     int32_t *next;       /* [cells*4] cell reached by driving forward, or -1 */
     int32_t *prev;       /* [cells*4] cell from which driving in that heading leads here, or -1 */
     uint8_t *edge_cost;  /* [cells*4] cost of driving forward, >= RS_STEP_COST */

@@ -55,34 +55,40 @@ int rs_joint_ring(const rs_joint *j, int32_t unit, int32_t first, int32_t pushed
     }
 }
 
-int32_t rs_joint_clash(const rs_joint *j, int32_t unit, int32_t k)
+int32_t rs_joint_clash(const rs_joint *j, int32_t unit, int32_t k, int *depth)
 {
     const rs_candidate *c = rs_joint_candidate(j, unit, k);
     const int32_t *occupant = j->occupant;
     int32_t from = j->cell[unit], clash = RS_CLASH_NONE;
     for (int d = 1; d <= j->ops->depth; d++) {
-        int32_t to = c->path[d - 1];
+        int32_t to = c->path[d - 1], before = clash;
         const int32_t *there = occupant + (int64_t)to * RS_OCCUPANCY_STRIDE;
         int32_t other = there[d];
-        if (other >= 0 && other != clash) {
-            if (clash != RS_CLASH_NONE)
-                return RS_CLASH_MANY;
+        if (other >= 0)
             clash = other;
-        }
         if (to != from) {
             other = there[d - 1];
             if (other >= 0 && other != unit && other != clash &&
                 occupant[(int64_t)from * RS_OCCUPANCY_STRIDE + d] == other) {
-                if (clash != RS_CLASH_NONE)
+                if (clash != before) {
+                    *depth = d;
                     return RS_CLASH_MANY;
+                }
                 clash = other;
             }
+        }
+        if (clash != before) {
+            *depth = d;
+            if (before != RS_CLASH_NONE)
+                return RS_CLASH_MANY;
         }
         from = to;
     }
     if (!j->allow_rotation && c->path[0] != j->cell[unit] &&
-        rs_joint_ring(j, unit, c->path[0], clash))
+        rs_joint_ring(j, unit, c->path[0], clash)) {
+        *depth = 1;
         return RS_CLASH_MANY;
+    }
     return clash;
 }
 

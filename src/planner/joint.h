@@ -41,8 +41,9 @@ static inline const rs_candidate *rs_joint_candidate(const rs_joint *joint, int3
 enum { RS_CLASH_NONE = -1, RS_CLASH_MANY = -2 };
 
 /* Who is in the way of the unit's k-th candidate: nobody, one unit (returned), or many. A ring
- * that would close counts as many when rings are forbidden. The unit itself must hold nothing. */
-int32_t rs_joint_clash(const rs_joint *joint, int32_t unit, int32_t k);
+ * that would close counts as many when rings are forbidden. The unit itself must hold nothing.
+ * *depth: the first actions that are enough for the clash. */
+int32_t rs_joint_clash(const rs_joint *joint, int32_t unit, int32_t k, int *depth);
 void rs_joint_take(rs_joint *joint, int32_t unit, int32_t k);
 void rs_joint_drop(rs_joint *joint, int32_t unit);
 

@@ -61,5 +61,14 @@ void rs_operations_init(rs_operations *ops, int depth)
         for (int b = 0; b < ops->count; b++)
             if (memcmp(actions[b], left, (size_t)depth) == 0)
                 ops->tail[a] = (int16_t)b;
+        for (int i = 0; i < depth; i++) {
+            int first = a, end = a;
+            while (first > 0 && memcmp(actions[first - 1], actions[a], (size_t)i + 1) == 0)
+                first--;
+            while (end + 1 < ops->count && memcmp(actions[end + 1], actions[a], (size_t)i + 1) == 0)
+                end++;
+            ops->alike_first[a][i] = (int16_t)first;
+            ops->alike_last[a][i] = (int16_t)end;
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 #include "planner.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "candidates.h"
+#include "flow.h"
 #include "grid.h"
 #include "joint.h"
 #include "operations.h"
@@ -15,6 +17,9 @@
 
 /* Reading the clock is a system call: look at it once in so many attempts. */
 enum { RS_CLOCK_INTERVAL = 16 };
+
+/* Temperature at the start of the improvement, in travel cost. */
+static const double RS_HEAT = 1.0;
 
 struct rs_planner {
     int32_t units;
@@ -32,6 +37,7 @@ struct rs_planner {
     int16_t *left_over;           /* [units] operation that continues the last step's */
     int32_t *order, *scratch;     /* [units] */
     uint64_t *key;                /* [units] */
+    rs_flow flow;
     uint64_t random;
     rs_planner_stats stats;
 };
@@ -85,7 +91,7 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
                        (size_t)config->table_memory) ||
         rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
-        rs_search_init(&p->search, &p->joint))
+        rs_search_init(&p->search, &p->joint) || rs_flow_init(&p->flow, &p->grid, p->units))
         goto fail;
     return p;
 fail:
@@ -97,6 +103,7 @@ void rs_planner_free(rs_planner *p)
 {
     if (!p)
         return;
+    rs_flow_free(&p->flow);
     rs_search_free(&p->search);
     rs_joint_free(&p->joint);
     rs_tables_free(&p->tables);
@@ -201,7 +208,8 @@ static void continue_plan(rs_planner *p, const rs_planner_input *in)
         int32_t k = -1;
         if (p->expected[u] == j->cell[u] * RS_HEADINGS + in->heading[u])
             k = find_candidate(p, u, p->left_over[u]);
-        if (k >= 0 && rs_joint_clash(j, u, k) == RS_CLASH_NONE)
+        int depth;
+        if (k >= 0 && rs_joint_clash(j, u, k, &depth) == RS_CLASH_NONE)
             rs_joint_take(j, u, k);
         else
             make_wait(p, u);
@@ -242,20 +250,27 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
     }
 }
 
+/* Simulated annealing over the units' operations: now and then a change for the worse is taken, the
+ * less so the more of the time is gone. */
 static void improve(rs_planner *p, const rs_planner_input *in, double started)
 {
     int64_t attempts = 0;
-    if (p->units == 0)
-        return;
-    for (;; attempts++) {
-        if (in->iterations >= 0 ? attempts >= in->iterations
-                                : attempts % RS_CLOCK_INTERVAL == 0 &&
-                                      cpu_now() - started >= in->budget)
-            break;
+    double heat = RS_HEAT, begin = in->iterations < 0 ? cpu_now() : 0.0;
+    double span = started + in->budget - begin;
+    for (; p->units > 0; attempts++) {
+        if (in->iterations >= 0) {
+            if (attempts >= in->iterations)
+                break;
+            heat = RS_HEAT * (1.0 - (double)attempts / (double)in->iterations);
+        } else if (attempts % RS_CLOCK_INTERVAL == 0) {
+            double gone = cpu_now() - begin;
+            if (gone >= span)
+                break;
+            heat = RS_HEAT * (1.0 - gone / span);
+        }
         int32_t u = (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
-        double change;
-        if (p->joint.held[u] > 0)
-            p->stats.accepted += rs_search_improve(&p->search, u, -0.5, &change);
+        double chance = (double)((next_random(p) >> 11) + 1) * 0x1p-53;
+        p->stats.accepted += rs_search_improve(&p->search, u, -heat * log(chance));
     }
     p->stats.attempts = attempts;
 }
@@ -274,12 +289,16 @@ static void write_actions(rs_planner *p, const rs_planner_input *in, uint8_t *ac
         int turned = action[u] == RS_TURN_CW ? 1 : action[u] == RS_TURN_CCW ? 3 : 0;
         p->expected[u] = c->path[0] * RS_HEADINGS + ((in->heading[u] + turned) & 3);
         p->left_over[u] = p->ops.tail[c->op];
+        if (action[u] == RS_FORWARD)
+            rs_flow_move(&p->flow, j->cell[u], in->heading[u]);
     }
+    rs_flow_step(&p->flow, &p->tables);
 }
 
 int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, int32_t *unit)
 {
     double started = cpu_now();
+    int limited = in->iterations < 0 && in->budget > 0.0;
     rs_joint *j = &p->joint;
     int error = read_units(p, in, unit);
     if (error)
@@ -291,17 +310,20 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     rank_units(p, in);
     for (int32_t u = 0; u < p->units; u++) {
         rs_situation s = {j->cell[u], in->heading[u], p->goal[u], in->loaded && in->loaded[u],
-                          in->frozen && in->frozen[u], NULL, p->standing, p->blocked};
+                          in->frozen && in->frozen[u], {0}, p->standing, p->blocked};
         if (s.goal >= 0 && !s.frozen)
-            s.table = rs_tables_get(&p->tables, s.goal, s.loaded);
+            s.table = rs_tables_get(&p->tables, s.goal, s.loaded, s.cell);
         j->candidates[u] =
             rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
         j->weight[u] = 1.0;
     }
     continue_plan(p, in);
-    for (int32_t i = 0; i < p->units; i++)
+    for (int32_t i = 0; i < p->units; i++) {
+        if (limited && i % RS_CLOCK_INTERVAL == 0 && cpu_now() - started >= in->budget)
+            break;
         if (j->held[p->order[i]] > 0)
             rs_search_yield(&p->search, p->order[i]);
+    }
     improve(p, in, started);
     write_actions(p, in, action);
     for (int32_t u = 0; u < p->units; u++) {
@@ -325,7 +347,8 @@ int rs_planner_travel(rs_planner *p, int32_t queries, const int32_t *cell, const
             return RS_PLAN_BAD_HEADING;
         if (to < 0)
             return RS_PLAN_BAD_GOAL;
-        int32_t cost = rs_distance(rs_tables_get(&p->tables, to, 0), from, heading[i]);
+        rs_table table = rs_tables_get(&p->tables, to, 0, from);
+        int32_t cost = rs_distance(&table, from, heading[i]);
         steps[i] = cost >= RS_FAR ? -1.0f : (float)cost / RS_STEP_COST;
     }
     return RS_PLAN_OK;

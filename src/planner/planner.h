@@ -32,7 +32,7 @@ typedef struct {
     const float *priority;   /* [units] or NULL */
     const uint8_t *standing; /* [height*width] or NULL */
     const uint8_t *blocked;  /* [height*width] or NULL */
-    double budget;           /* thread CPU seconds for improvement */
+    double budget;           /* thread CPU seconds for the step; 0: one plan, no improvement */
     int64_t iterations;      /* >= 0: exactly so many improvement attempts instead */
 } rs_planner_input;
 

@@ -15,6 +15,7 @@ typedef struct {
     int32_t next;   /* candidate to try next */
     int32_t old;    /* candidate held before */
     double before;  /* change of the weighted sum by the units below on the chain */
+    uint64_t dead[RS_OPS_MAX / 64]; /* operations that begin with actions known to be impossible */
 } rs_link;
 
 typedef struct {
@@ -22,6 +23,7 @@ typedef struct {
     rs_link chain[RS_CHAIN_MAX];
     uint32_t *visited;   /* [units] number of the attempt that last pushed the unit ... */
     uint8_t *visits;     /* [units] ... and how often it did */
+    uint8_t *chained;    /* [units] 1: on the chain */
     uint32_t attempt;
     int32_t *rank;       /* [units] place in the order of priority, 0 first */
 } rs_search;
@@ -33,8 +35,8 @@ void rs_search_free(rs_search *search);
  * costs them. Returns 1 when the plan changed. */
 int rs_search_yield(rs_search *search, int32_t unit);
 
-/* Looks for a change that starts with this unit and adds at most `slack` (may be negative) to the
- * weighted sum. Returns 1 and the change of the sum, or 0 with the plan as it was. */
-int rs_search_improve(rs_search *search, int32_t unit, double slack, double *change);
+/* Looks for a change that starts with this unit taking any other operation and adds at most `slack`
+ * to the weighted sum. Returns 1, or 0 with the plan as it was. */
+int rs_search_improve(rs_search *search, int32_t unit, double slack);
 
 #endif

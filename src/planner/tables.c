@@ -1,9 +1,12 @@
 #include "tables.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { RS_BUCKETS = 256 }; /* > the greatest edge cost, so a ring of buckets never overlaps */
+enum {
+    RS_BUCKETS = 1 << 17,        /* > the greatest distance plus the greatest guidance */
+    RS_WHOLE_TABLE_CELLS = 8192, /* up to here tables are filled at once: units share them */
+    RS_MARGIN = 10 * RS_STEP_COST, /* filled beyond the asking unit's own best ways */
+};
 
 int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, int modes,
                    size_t memory)
@@ -11,6 +14,8 @@ int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, in
     memset(t, 0, sizeof *t);
     t->grid = grid;
     t->blocked = blocked;
+    t->max_age = INT32_MAX;
+    t->whole = grid->cells <= RS_WHOLE_TABLE_CELLS;
     size_t cells = grid->cells > 0 ? (size_t)grid->cells : 1;
     size_t slots = memory / (cells * sizeof *t->entries);
     if (slots > cells * (size_t)modes)
@@ -18,20 +23,21 @@ int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, in
     if (slots < 1)
         slots = 1;
     t->slots = (int32_t)slots;
-    size_t queue = 12 * cells + 1;
+    size_t queue = 12 * cells + RS_HEADINGS;
     t->entries = malloc(slots * cells * sizeof *t->entries);
     t->slot_of = malloc(2 * cells * sizeof *t->slot_of);
-    t->key_of = malloc(slots * sizeof *t->key_of);
+    t->state = malloc(slots * sizeof *t->state);
     t->newer = malloc((slots + 1) * sizeof *t->newer);
     t->older = malloc((slots + 1) * sizeof *t->older);
     t->bucket = malloc(RS_BUCKETS * sizeof *t->bucket);
     t->queue_next = malloc(queue * sizeof *t->queue_next);
     t->queue_state = malloc(queue * sizeof *t->queue_state);
-    if (!t->entries || !t->slot_of || !t->key_of || !t->newer || !t->older || !t->bucket ||
+    if (!t->entries || !t->slot_of || !t->state || !t->newer || !t->older || !t->bucket ||
         !t->queue_next || !t->queue_state) {
         rs_tables_free(t);
         return -1;
     }
+    memset(t->bucket, -1, RS_BUCKETS * sizeof *t->bucket);
     rs_tables_forget(t);
     return 0;
 }
@@ -40,7 +46,7 @@ void rs_tables_free(rs_tables *t)
 {
     free(t->entries);
     free(t->slot_of);
-    free(t->key_of);
+    free(t->state);
     free(t->newer);
     free(t->older);
     free(t->bucket);
@@ -71,64 +77,131 @@ static void link_newest(rs_tables *t, int32_t s)
     t->newer[first] = s;
 }
 
-/* Dijkstra backwards from the goal with a ring of buckets. A heading's nibble is unset until the
- * state is settled; the first settled heading of a cell is its nearest, so it gives the base. */
-static void build(rs_tables *t, uint32_t *table, int32_t goal, int loaded)
+static inline int32_t guidance(const rs_tables *t, int32_t cell, int32_t anchor)
+{
+    return anchor < 0 ? 0 : RS_STEP_COST * rs_crow(t->grid, cell, anchor);
+}
+
+static void clear_queue(rs_tables *t)
+{
+    t->queue_size = 0;
+    t->least = RS_BUCKETS;
+    t->most = -1;
+}
+
+static inline void push(rs_tables *t, int32_t state, int32_t total)
+{
+    if (total >= RS_BUCKETS)
+        return;
+    int32_t e = t->queue_size++;
+    t->queue_state[e] = state;
+    t->queue_next[e] = t->bucket[total];
+    t->bucket[total] = e;
+    t->least = total < t->least ? total : t->least;
+    t->most = total > t->most ? total : t->most;
+}
+
+static inline int unset(uint32_t entry, int heading)
+{
+    return ((entry >> (4 * heading)) & 15u) == RS_ENTRY_UNSET;
+}
+
+/* Queues the states from which (cell, heading) is reached by one action and that are not filled. */
+static inline void push_before(rs_tables *t, const uint32_t *table, const rs_table_state *k, int32_t cell,
+                        int heading, int32_t distance)
 {
     const rs_grid *g = t->grid;
-    int32_t size = 0, pending = 0;
-    for (int32_t c = 0; c < g->cells; c++)
-        table[c] = RS_ENTRY_EMPTY;
-    for (int b = 0; b < RS_BUCKETS; b++)
-        t->bucket[b] = -1;
-#define PUSH(state_, dist_)                                                                        \
-    do {                                                                                           \
-        int32_t b_ = (dist_) & (RS_BUCKETS - 1);                                                   \
-        t->queue_state[size] = (state_);                                                           \
-        t->queue_next[size] = t->bucket[b_];                                                       \
-        t->bucket[b_] = size++;                                                                    \
-        pending++;                                                                                 \
-    } while (0)
-    for (int h = 0; h < RS_HEADINGS; h++)
-        PUSH(goal * RS_HEADINGS + h, 0);
-    for (int32_t dist = 0; pending > 0 && dist < RS_ENTRY_BASE_FAR - 2 * RS_TURN_COST; dist++) {
-        int32_t entry = t->bucket[dist & (RS_BUCKETS - 1)];
-        t->bucket[dist & (RS_BUCKETS - 1)] = -1;
-        while (entry >= 0) {
-            int32_t state = t->queue_state[entry];
-            entry = t->queue_next[entry];
-            pending--;
-            int32_t cell = state / RS_HEADINGS;
-            int heading = state % RS_HEADINGS;
-            uint32_t old = table[cell], shift = 4u * (unsigned)heading;
-            if (((old >> shift) & 15u) != RS_ENTRY_UNSET)
-                continue;
-            uint32_t base = old >> RS_ENTRY_BASE_SHIFT;
-            if (base == RS_ENTRY_BASE_FAR) {
-                base = (uint32_t)dist;
-                old = (base << RS_ENTRY_BASE_SHIFT) | (old & 0xFFFFu);
-            }
-            old &= ~(UINT32_C(15) << shift);
-            old |= ((uint32_t)dist - base) << shift;
-            table[cell] = old;
-            for (int turn = 1; turn < RS_HEADINGS; turn += 2) {
-                int from = (heading + turn) & 3;
-                if (((old >> (4 * from)) & 15u) == RS_ENTRY_UNSET)
-                    PUSH(cell * RS_HEADINGS + from, dist + RS_TURN_COST);
-            }
-            int32_t from = g->prev[state];
-            if (from >= 0 && !t->blocked[cell] &&
-                !(loaded && g->storage[cell] && cell != goal) &&
-                ((table[from] >> shift) & 15u) == RS_ENTRY_UNSET)
-                PUSH(from * RS_HEADINGS + heading,
-                     dist + g->edge_cost[from * RS_HEADINGS + heading]);
-        }
+    int32_t goal = k->key % g->cells, loaded = k->key >= g->cells;
+    for (int turn = 1; turn < RS_HEADINGS; turn += 2) {
+        int from = (heading + turn) & 3;
+        if (unset(table[cell], from))
+            push(t, cell * RS_HEADINGS + from,
+                 distance + RS_TURN_COST + guidance(t, cell, k->anchor));
     }
-#undef PUSH
+    int32_t from = g->prev[cell * RS_HEADINGS + heading];
+    if (from >= 0 && !t->blocked[cell] && !(loaded && g->storage[cell] && cell != goal) &&
+        unset(table[from], heading))
+        push(t, from * RS_HEADINGS + heading,
+             distance + g->edge_cost[from * RS_HEADINGS + heading] + guidance(t, from, k->anchor));
+}
+
+static int filled(uint32_t entry)
+{
+    return !unset(entry, 0) && !unset(entry, 1) && !unset(entry, 2) && !unset(entry, 3);
+}
+
+/* Dijkstra backwards, or A* towards the anchor, in buckets of total distance. A heading's nibble is
+ * unset until the state is settled; the first settled heading of a cell is its nearest, so it gives
+ * the base. Stops a margin beyond the anchor. */
+static void search(rs_tables *t, uint32_t *table, rs_table_state *k, int32_t from)
+{
+    int32_t limit = RS_BUCKETS - 1, total = t->least;
+    for (; total <= t->most && total <= limit; total++) {
+        while (t->bucket[total] >= 0) {
+            int32_t e = t->bucket[total], state = t->queue_state[e];
+            int32_t cell = state / RS_HEADINGS, heading = state % RS_HEADINGS;
+            uint32_t shift = 4u * (uint32_t)heading, entry = table[cell];
+            t->bucket[total] = t->queue_next[e];
+            if (!unset(entry, heading))
+                continue;
+            int32_t distance = total - guidance(t, cell, k->anchor);
+            int32_t base = (int32_t)(entry >> RS_ENTRY_BASE_SHIFT);
+            if (distance >= RS_ENTRY_BASE_FAR - 2 * RS_TURN_COST)
+                continue;
+            if (base == RS_ENTRY_BASE_FAR) {
+                base = distance;
+                entry = ((uint32_t)base << RS_ENTRY_BASE_SHIFT) | (entry & 0xFFFFu);
+            }
+            /* Edge costs may have changed since the search began: keep the offset in range. */
+            int32_t more = distance - base;
+            more = more < 0 ? 0 : more > 2 * RS_TURN_COST ? 2 * RS_TURN_COST : more;
+            entry &= ~(UINT32_C(15) << shift);
+            table[cell] = entry | (uint32_t)more << shift;
+            push_before(t, table, k, cell, heading, distance);
+        }
+        if (k->anchor >= 0 && limit == RS_BUCKETS - 1 && filled(table[from]))
+            limit = total + RS_MARGIN;
+    }
+    k->reach = total > t->most ? RS_FAR : total;
+    for (; total <= t->most; total++)
+        t->bucket[total] = -1;
     t->builds++;
 }
 
-const uint32_t *rs_tables_get(rs_tables *t, int32_t goal, int loaded)
+static void build(rs_tables *t, int32_t s, int32_t from)
+{
+    const rs_grid *g = t->grid;
+    uint32_t *table = t->entries + (size_t)s * (size_t)g->cells;
+    rs_table_state *k = &t->state[s];
+    int32_t goal = k->key % g->cells;
+    for (int32_t c = 0; c < g->cells; c++)
+        table[c] = RS_ENTRY_EMPTY;
+    k->anchor = t->whole ? -1 : from;
+    k->age = t->now;
+    clear_queue(t);
+    for (int h = 0; h < RS_HEADINGS; h++)
+        push(t, goal * RS_HEADINGS + h, guidance(t, goal, k->anchor));
+    search(t, table, k, from);
+}
+
+/* Goes on with the search towards another unit. */
+static void extend(rs_tables *t, int32_t s, int32_t from)
+{
+    const rs_grid *g = t->grid;
+    uint32_t *table = t->entries + (size_t)s * (size_t)g->cells;
+    rs_table_state *k = &t->state[s];
+    k->anchor = from;
+    clear_queue(t);
+    for (int32_t c = 0; c < g->cells; c++) {
+        int32_t base = (int32_t)(table[c] >> RS_ENTRY_BASE_SHIFT);
+        for (int h = 0; h < RS_HEADINGS; h++)
+            if (!unset(table[c], h))
+                push_before(t, table, k, c, h, base + (int32_t)((table[c] >> (4 * h)) & 15u));
+    }
+    search(t, table, k, from);
+}
+
+rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
 {
     int32_t key = goal + (loaded ? t->grid->cells : 0);
     size_t cells = (size_t)t->grid->cells;
@@ -138,18 +211,25 @@ const uint32_t *rs_tables_get(rs_tables *t, int32_t goal, int loaded)
             unlink_slot(t, s);
             link_newest(t, s);
         }
-        return t->entries + (size_t)s * cells;
-    }
-    if (t->used < t->slots) {
-        s = t->used++;
+        int32_t age = t->state[s].age;
+        if (t->now - age > t->max_age && t->changed >= age)
+            build(t, s, from);
     } else {
-        s = t->newer[t->slots];
-        unlink_slot(t, s);
-        t->slot_of[t->key_of[s]] = -1;
+        if (t->used < t->slots) {
+            s = t->used++;
+        } else {
+            s = t->newer[t->slots];
+            unlink_slot(t, s);
+            t->slot_of[t->state[s].key] = -1;
+        }
+        link_newest(t, s);
+        t->slot_of[key] = s;
+        t->state[s].key = key;
+        build(t, s, from);
     }
-    link_newest(t, s);
-    t->slot_of[key] = s;
-    t->key_of[s] = key;
-    build(t, t->entries + (size_t)s * cells, goal, loaded);
-    return t->entries + (size_t)s * cells;
+    if (t->entries[(size_t)s * cells + (size_t)from] == RS_ENTRY_EMPTY &&
+        t->state[s].reach < RS_FAR)
+        extend(t, s, from);
+    return (rs_table){t->entries + (size_t)s * cells, t->grid, t->state[s].anchor,
+                      t->state[s].reach};
 }

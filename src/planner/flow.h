@@ -1,0 +1,29 @@
+/* Guidance learnt from the traffic itself: driving against the main flow of an edge costs extra, so
+ * that opposite streams settle on different lanes. */
+#ifndef RS_PLANNER_FLOW_H
+#define RS_PLANNER_FLOW_H
+
+#include <stdint.h>
+
+#include "grid.h"
+#include "tables.h"
+
+typedef struct {
+    rs_grid *grid;
+    uint8_t *base_cost; /* [cells*4] edge costs without guidance */
+    float *flow;        /* [cells*4] moves a step out of each cell in each heading, fading average */
+    uint16_t *moves;    /* [cells*4] moves since the last update */
+    int32_t steps;      /* so far */
+    int active;         /* 0: too few units for guidance */
+} rs_flow;
+
+int rs_flow_init(rs_flow *flow, rs_grid *grid, int32_t units);
+void rs_flow_free(rs_flow *flow);
+
+/* Notes that a unit leaves the cell in this heading. */
+void rs_flow_move(rs_flow *flow, int32_t cell, int heading);
+
+/* Ends a step; now and then reprices the edges and tells the tables. */
+void rs_flow_step(rs_flow *flow, rs_tables *tables);
+
+#endif
