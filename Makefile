@@ -30,7 +30,10 @@ test: setup
 	$(ENV) tools/test.sh
 
 bench: setup
-	$(ENV) tools/bench.sh
+	@mkdir -p out/bench
+	@set -e; for script in $(sort $(wildcard bench/*.py)); do \
+		echo "bench: $$script"; $(ENV) python $$script; \
+	done
 
 gazebo:
 	@echo "make gazebo: not yet available" >&2
@@ -39,4 +42,3 @@ gazebo:
 clean:
 	rm -rf .venv build install log out
 	rm -f robo_stow/_core*.so
-	$(MAKE) -C test/c clean
