@@ -1,0 +1,333 @@
+"""Robot descriptions: ``urdf/*.urdf.xacro`` with a building's figures, as URDF and as SDF.
+
+The URDF files are the one source of shapes and masses; Gazebo's worlds are made from them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Mapping
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_stow.errors import RoboStowError
+from robo_stow.floor.building import Building, LifterSite
+from robo_stow.resources import share_dir
+
+F64 = NDArray[np.float64]
+
+FRICTIONLESS = "castor"
+"""Collisions whose names begin so slide without friction."""
+
+
+def expand(name: str, arguments: Mapping[str, object] | None = None) -> str:
+    """URDF of ``urdf/NAME.urdf.xacro`` with the given xacro arguments.
+
+    Raises:
+        RoboStowError: the file or xacro is not there, or an argument cannot be used.
+    """
+    try:
+        import xacro  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise RoboStowError("xacro is not installed; run `make setup`") from None
+    path = share_dir() / "urdf" / f"{name}.urdf.xacro"
+    mappings = {key: str(value) for key, value in (arguments or {}).items()}
+    try:
+        return str(xacro.process_file(str(path), mappings=mappings).toxml())
+    except (xacro.XacroException, ExpatError, OSError) as error:
+        raise RoboStowError(f"{path}: {error}") from None
+
+
+def drive_unit_arguments(building: Building) -> dict[str, object]:
+    """xacro arguments of a drive unit of the building."""
+    drive = building.drive
+    names = ("footprint", "mass", "max_speed", "acceleration", "payload", "lift_time")
+    return {name: getattr(drive, name) for name in names}
+
+
+def pod_arguments(building: Building) -> dict[str, object]:
+    """xacro arguments of a pod of the building, half full."""
+    pod = building.pod
+    return {
+        "size": pod.size,
+        "mass": pod.mass,
+        "load": building.stock.fill * pod.capacity,
+        "faces": pod.faces,
+        "bins_per_face": pod.bins_per_face,
+    }
+
+
+def lifter_arguments(building: Building, site: LifterSite) -> dict[str, object]:
+    """xacro arguments of a Robo-Stow of the building."""
+    return {
+        "plinth": site.base[2] - building.levels[0].height,
+        "rated_load": building.lifter.rated_load,
+        "joint_speed": " ".join(f"{v:g}" for v in building.lifter.joint_speed),
+    }
+
+
+# --- geometry ----------------------------------------------------------------------------------
+
+
+def rotation(roll: float, pitch: float, yaw: float) -> F64:
+    """F64[3, 3] of fixed-axis roll, pitch, yaw (rad), as URDF and SDF have them."""
+    cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
+    cy, sy = math.cos(yaw), math.sin(yaw)
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
+
+
+def roll_pitch_yaw(matrix: F64) -> tuple[float, float, float]:
+    """Inverse of `rotation`."""
+    pitch = math.asin(min(1.0, max(-1.0, -float(matrix[2, 0]))))
+    if abs(math.cos(pitch)) < 1e-9:
+        return math.atan2(-matrix[1, 2], matrix[1, 1]), pitch, 0.0
+    return (
+        math.atan2(matrix[2, 1], matrix[2, 2]),
+        pitch,
+        math.atan2(matrix[1, 0], matrix[0, 0]),
+    )
+
+
+def _numbers(text: str) -> F64:
+    return np.array([float(v) for v in text.split()])
+
+
+def frame(element: ET.Element | None) -> F64:
+    """F64[4, 4] of an element's ``<origin>``; identity without one."""
+    origin = None if element is None else element.find("origin")
+    matrix = np.eye(4)
+    if origin is not None:
+        matrix[:3, :3] = rotation(*_numbers(origin.get("rpy", "0 0 0")))
+        matrix[:3, 3] = _numbers(origin.get("xyz", "0 0 0"))
+    return matrix
+
+
+def pose_text(matrix: F64) -> str:
+    """``x y z roll pitch yaw`` of a frame, as SDF writes poses."""
+    values = (*matrix[:3, 3], *roll_pitch_yaw(matrix[:3, :3]))
+    return " ".join(_number(v) for v in values)
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 6) + 0.0:.6g}"
+
+
+# --- URDF to SDF -------------------------------------------------------------------------------
+
+
+class _Body:
+    """Links that move as one: parts with their frames, and the mass of all."""
+
+    def __init__(self, name: str, at: F64) -> None:
+        self.name, self.at = name, at
+        self.parts: list[tuple[F64, ET.Element]] = []
+        self.mass = 0.0
+        self._moment = np.zeros(3)
+        self._inertia = np.zeros((3, 3))  # about the body's origin
+
+    def add(self, at: F64, link: ET.Element) -> None:
+        self.parts.append((at, link))
+        inertial = link.find("inertial")
+        if inertial is None:
+            return
+        mass, tensor = inertial.find("mass"), inertial.find("inertia")
+        assert mass is not None and tensor is not None
+        m = float(mass.get("value", "0"))
+        i = {key: float(tensor.get(key, "0")) for key in _TENSOR}
+        own = np.array(
+            [
+                [i["ixx"], i["ixy"], i["ixz"]],
+                [i["ixy"], i["iyy"], i["iyz"]],
+                [i["ixz"], i["iyz"], i["izz"]],
+            ]
+        )
+        centre = at @ frame(inertial)
+        r, c = centre[:3, :3], centre[:3, 3]
+        self.mass += m
+        self._moment += m * c
+        self._inertia += r @ own @ r.T + m * (c @ c * np.eye(3) - np.outer(c, c))
+
+    def inertial(self) -> str:
+        c = self._moment / self.mass
+        tensor = self._inertia - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
+        pairs = zip(_TENSOR, tensor[np.triu_indices(3)], strict=True)
+        values = "".join(f"<{name}>{_number(v)}</{name}>" for name, v in pairs)
+        return (
+            f"<inertial><pose>{' '.join(_number(v) for v in c)} 0 0 0</pose>"
+            f"<mass>{_number(self.mass)}</mass><inertia>{values}</inertia></inertial>"
+        )
+
+
+_TENSOR = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
+
+
+def to_sdf(
+    urdf: str,
+    name: str,
+    *,
+    pose: str = "0 0 0 0 0 0",
+    static: bool = False,
+    collide: bool = True,
+    rigid: Collection[str] = (),
+    only: str | None = None,
+    extra: str = "",
+) -> str:
+    """A URDF as an SDF ``<model>``; links joined by fixed joints become one.
+
+    Args:
+        pose: of the model, ``x y z roll pitch yaw``.
+        static: whether physics leaves the model where it is.
+        collide: whether to keep collisions.
+        rigid: names of moving joints to fix at zero.
+        only: name of one body to keep alone, without its joints, in its own frame.
+        extra: elements to add to the model.
+    """
+    robot = ET.fromstring(urdf)
+    links = {link.get("name", ""): link for link in robot.findall("link")}
+    colors = {m.get("name"): m.find("color") for m in robot.findall("material")}
+    joints = robot.findall("joint")
+    children: dict[str, list[ET.Element]] = {}
+    inner = set()
+    for joint in joints:
+        children.setdefault(_ref(joint, "parent"), []).append(joint)
+        inner.add(_ref(joint, "child"))
+    root = next(link for link in links if link not in inner)
+    bodies = [_Body(root, np.eye(4))]
+    moving: list[tuple[ET.Element, _Body, _Body]] = []
+    todo = [(root, np.eye(4), bodies[0])]
+    while todo:
+        link, at, body = todo.pop()
+        body.add(at, links[link])
+        for joint in children.get(link, []):
+            here = at @ frame(joint)
+            if joint.get("type") == "fixed" or joint.get("name") in rigid:
+                todo.append((_ref(joint, "child"), here, body))
+                continue
+            follower = _Body(_ref(joint, "child"), body.at @ here)
+            bodies.append(follower)
+            moving.append((joint, body, follower))
+            todo.append((follower.name, np.eye(4), follower))
+    out = [f'<model name="{name}"><pose>{pose}</pose>']
+    if static:
+        out.append("<static>true</static>")
+    for body in bodies:
+        if only in (None, body.name):
+            at = np.eye(4) if only is not None else body.at
+            out.append(_link(body, at, colors, static, collide))
+    if only is None:
+        out += [_joint(*entry) for entry in moving]
+    return "".join((*out, extra, "</model>"))
+
+
+def moving_bodies(urdf: str) -> list[str]:
+    """Names of the links that move on their own: the root and the children of moving joints."""
+    robot = ET.fromstring(urdf)
+    children = {_ref(joint, "child"): joint.get("type") for joint in robot.findall("joint")}
+    names = (link.get("name", "") for link in robot.findall("link"))
+    return [name for name in names if children.get(name) != "fixed"]
+
+
+def _ref(joint: ET.Element, end: str) -> str:
+    element = joint.find(end)
+    assert element is not None
+    return element.get("link", "")
+
+
+def _link(
+    body: _Body,
+    at: F64,
+    colors: Mapping[str | None, ET.Element | None],
+    static: bool,
+    collide: bool,
+) -> str:
+    out = [f'<link name="{body.name}"><pose>{pose_text(at)}</pose>']
+    if body.mass > 0.0 and not static:
+        out.append(body.inertial())
+    number = 0
+    for part, link in body.parts:
+        for kind in ("collision", "visual"):
+            if kind == "collision" and not collide:
+                continue
+            for element in link.findall(kind):
+                geometry = element.find("geometry")
+                assert geometry is not None
+                number += 1
+                given = element.get("name", "")
+                where = pose_text(part @ frame(element))
+                out.append(
+                    f'<{kind} name="{kind}_{number}"><pose>{where}</pose>{_geometry(geometry[0])}'
+                )
+                if kind == "visual":
+                    out.append(_material(element, colors))
+                elif given.startswith(FRICTIONLESS):
+                    out.append(_SLIPPERY)
+                out.append(f"</{kind}>")
+    out.append("</link>")
+    return "".join(out)
+
+
+_SLIPPERY = "<surface><friction><ode><mu>0</mu><mu2>0</mu2></ode></friction></surface>"
+
+
+def _geometry(shape: ET.Element) -> str:
+    if shape.tag == "box":
+        inner = f"<size>{shape.get('size')}</size>"
+    elif shape.tag == "sphere":
+        inner = f"<radius>{shape.get('radius')}</radius>"
+    else:
+        inner = f"<radius>{shape.get('radius')}</radius><length>{shape.get('length')}</length>"
+    return f"<geometry><{shape.tag}>{inner}</{shape.tag}></geometry>"
+
+
+def _material(visual: ET.Element, colors: Mapping[str | None, ET.Element | None]) -> str:
+    material = visual.find("material")
+    color = None if material is None else colors.get(material.get("name"))
+    return "" if color is None else colored(color.get("rgba", "1 1 1 1"))
+
+
+def colored(rgba: str) -> str:
+    """SDF material of one colour."""
+    return f"<material><ambient>{rgba}</ambient><diffuse>{rgba}</diffuse></material>"
+
+
+def _joint(joint: ET.Element, parent: _Body, child: _Body) -> str:
+    kind, name = joint.get("type"), joint.get("name")
+    axis, limit, dynamics = joint.find("axis"), joint.find("limit"), joint.find("dynamics")
+    assert axis is not None
+    inner = [f"<xyz>{axis.get('xyz')}</xyz>"]
+    if limit is not None:
+        lower, upper = ("-1e16", "1e16")
+        if kind != "continuous":
+            lower, upper = limit.get("lower", "0"), limit.get("upper", "0")
+        inner.append(
+            f"<limit><lower>{lower}</lower><upper>{upper}</upper>"
+            f"<effort>{limit.get('effort')}</effort>"
+            f"<velocity>{limit.get('velocity')}</velocity></limit>"
+        )
+    if dynamics is not None:
+        inner.append(
+            f"<dynamics><damping>{dynamics.get('damping', '0')}</damping>"
+            f"<friction>{dynamics.get('friction', '0')}</friction></dynamics>"
+        )
+    sdf_kind = "prismatic" if kind == "prismatic" else "revolute"
+    return (
+        f'<joint name="{name}" type="{sdf_kind}"><parent>{parent.name}</parent>'
+        f"<child>{child.name}</child><axis>{''.join(inner)}</axis></joint>"
+    )
+
+
+def indented(text: str) -> str:
+    """The XML with one element a line."""
+    root = copy.deepcopy(ET.fromstring(text))
+    ET.indent(root, "  ")
+    return ET.tostring(root, encoding="unicode") + "\n"
