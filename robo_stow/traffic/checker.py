@@ -21,7 +21,8 @@ Bools = NDArray[np.bool_]
 TOLERANCE = 0.005
 """m by which outlines may overlap before it counts: positions are single precision."""
 
-_SAME_CELL, _OVERLAP, _STANDING, _WALL, _SAME_POD = range(5)
+_SAME_CELL, _OVERLAP, _STANDING, _OFF_FLOOR, _SAME_POD = range(5)
+_FEW = 64  # up to so many units, all pairs are compared
 
 
 class Checker:
@@ -49,7 +50,12 @@ class Checker:
         self._unit_half = building.drive.footprint / 2
         self._pod_half = building.pod.size / 2
         n = building.units
-        self._wall: Bools = np.asarray(grid.kind == CellKind.WALL)
+        self._wall: Bools = np.pad(
+            np.reshape(grid.kind == CellKind.WALL, (grid.height, grid.width)),
+            1,
+            constant_values=True,
+        )
+        self._pod_at = np.full(grid.cells, -1, np.int64)  # scratch
         self._keep_out: Bools = np.zeros(grid.cells, np.bool_)
         self._cell = np.full(n, -1, np.int64)
         self._x = np.full(n, np.nan)
@@ -57,10 +63,14 @@ class Checker:
         self._yaw = np.zeros(n)
         self._load = np.zeros(n, np.uint8)
         self._load_id = np.full(n, -1, np.int64)
-        self._at = np.full(grid.cells, -1, np.int64)  # scratch of the search for exchanges
+        self._at = np.full(grid.cells, -1, np.int64)  # scratch
         self._lasting: I64 = np.zeros(0, np.int64)
-        # Buckets at least as wide as two outlines can reach: neighbours are enough to look at.
+        # Outlines whose centres are further apart than this in x or in y do not touch.
         self._reach = 2 * max(self._unit_half * np.sqrt(2.0), self._pod_half)
+        self._pod_reach = (self._reach / 2 + self._pod_half) / grid.pitch  # the same, of a pod
+        steps = np.arange(int(np.ceil(2 * self._pod_reach)))
+        self._pod_columns = np.tile(steps, len(steps))
+        self._pod_rows = np.repeat(steps, len(steps))
 
     def keep_out(self, cells: Iterable[int]) -> None:
         """Close ``cells`` (all others are open): no unit that is not in there may enter them."""
@@ -96,7 +106,7 @@ class Checker:
     def _check_moves(
         self, stamp: float, unit: I32, before: I64, now: I64, alarms: list[Alarm]
     ) -> None:
-        inside = (now >= 0) & (now < self._grid.cells)
+        inside = (now >= 0) & (now < self._grid.cells) & (before < self._grid.cells)
         unit, before, now = unit[inside], before[inside], now[inside]
         for i in np.flatnonzero(self._keep_out[now] & ~self._keep_out[before]).tolist():
             self._tell(alarms, stamp, f"{self._name(unit[i])} entered closed cell {now[i]}")
@@ -115,122 +125,132 @@ class Checker:
     # --- what can be seen in one state ---------------------------------------------------------
 
     def _check_lasting(self, stamp: float, pod_cells: I32, alarms: list[Alarm]) -> None:
-        seen = np.flatnonzero(self._cell >= 0)
-        keys = np.concatenate(
-            (
-                self._shared(_SAME_CELL, self._cell[seen], seen),
-                self._shared_pods(seen),
-                self._overlaps(seen),
-                self._on_standing_pods(seen, pod_cells),
-                self._in_walls(seen),
-            )
-        )
-        if not len(keys) and not len(self._lasting):
+        found: list[I64] = []
+        x, y = self._x, self._y
+        if np.isfinite(x + y).all():
+            placed = np.arange(len(x))
+        else:
+            placed = np.flatnonzero(np.isfinite(x + y))
+            lost = np.flatnonzero(~np.isfinite(x + y) & (self._cell >= 0))
+            found.append(self._key(_OFF_FLOOR, lost, lost))
+        carrying = placed[self._load[placed] != Load.NONE]
+        found += self._shared(_SAME_CELL, self._cell, np.flatnonzero(self._cell >= 0))
+        found += self._shared(_SAME_POD, self._load_id, carrying[self._load_id[carrying] >= 0])
+        found += self._overlaps(placed)
+        found += self._on_standing_pods(carrying, pod_cells)
+        found += self._off_floor(placed)
+        if not found and not len(self._lasting):
             return
-        keys = np.unique(keys)
+        keys = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
         for key in keys[~np.isin(keys, self._lasting)].tolist():
             self._tell(alarms, stamp, self._describe(key))
         self._lasting = keys
 
     def _key(self, kind: int, a: I64, b: I64) -> I64:
-        """One number for a conflict between ``a`` and ``b`` (units, pods or cells)."""
+        """One number for a conflict between ``a`` and ``b`` (units or cells)."""
         key: I64 = (kind << 60) | (np.asarray(a, np.int64) << 30) | np.asarray(b, np.int64)
         return key
 
-    def _shared(self, kind: int, value: I64, unit: I64) -> I64:
+    def _shared(self, kind: int, value: I64, unit: I64) -> list[I64]:
         """Units that hold the same value, each with the next one."""
+        value = value[unit]
+        ranked = np.sort(value)
+        if not (ranked[1:] == ranked[:-1]).any():
+            return []
         order = np.argsort(value, kind="stable")
-        ranked = value[order]
         same = np.flatnonzero(ranked[1:] == ranked[:-1])
-        return self._key(kind, unit[order[same]], unit[order[same + 1]])
+        return [self._key(kind, unit[order[same]], unit[order[same + 1]])]
 
-    def _shared_pods(self, seen: I64) -> I64:
-        carrying = seen[(self._load[seen] == Load.POD) & (self._load_id[seen] >= 0)]
-        return self._shared(_SAME_POD, self._load_id[carrying], carrying)
-
-    def _overlaps(self, seen: I64) -> I64:
-        located = seen[np.isfinite(self._x[seen]) & np.isfinite(self._y[seen])]
-        a, b = self._near_pairs(located)
+    def _overlaps(self, placed: I64) -> list[I64]:
+        a, b = self._near_pairs(placed)
         if not len(a):
-            return np.zeros(0, np.int64)
+            return []
         dx, dy = self._x[b] - self._x[a], self._y[b] - self._y[a]
+        yaw_a, yaw_b = self._yaw[a], self._yaw[b]
         pod_a, pod_b = self._load[a] == Load.POD, self._load[b] == Load.POD
         unit, pod = self._unit_half, self._pod_half
-        hit = _squares_meet(dx, dy, self._yaw[a], unit, self._yaw[b], unit)
-        hit |= pod_a & pod_b & _squares_meet(dx, dy, 0.0, pod, 0.0, pod)
-        hit |= pod_a & _squares_meet(dx, dy, 0.0, pod, self._yaw[b], unit)
-        hit |= pod_b & _squares_meet(dx, dy, self._yaw[a], unit, 0.0, pod)
-        return self._key(_OVERLAP, np.minimum(a, b)[hit], np.maximum(a, b)[hit])
+        hit = _squares_meet(dx, dy, yaw_a, unit, yaw_b, unit)
+        if pod_a.any() or pod_b.any():
+            hit |= pod_a & pod_b & _squares_meet(dx, dy, 0.0, pod, 0.0, pod)
+            hit |= pod_a & _squares_meet(dx, dy, 0.0, pod, yaw_b, unit)
+            hit |= pod_b & _squares_meet(dx, dy, yaw_a, unit, 0.0, pod)
+        if not hit.any():
+            return []
+        return [self._key(_OVERLAP, np.minimum(a, b)[hit], np.maximum(a, b)[hit])]
 
-    def _near_pairs(self, unit: I64) -> tuple[I64, I64]:
-        """Pairs of units whose outlines may touch, by buckets of the floor."""
-        column = np.floor(self._x[unit] / self._reach).astype(np.int64)
-        row = np.floor(self._y[unit] / self._reach).astype(np.int64)
-        if not len(unit):
-            return unit, unit
+    def _near_pairs(self, placed: I64) -> tuple[I64, I64]:
+        """Pairs of units whose outlines may touch."""
+        x, y = self._x[placed], self._y[placed]
+        if len(placed) <= _FEW:
+            near = np.abs(x[:, None] - x) < self._reach
+            near &= np.abs(y[:, None] - y) < self._reach
+            if np.count_nonzero(near) == len(placed):  # each with itself
+                return placed[:0], placed[:0]
+            i, j = np.nonzero(np.triu(near, 1))
+            return placed[i], placed[j]
+        # Buckets as wide as the reach: a unit's partners are in its own or a neighbouring one.
+        column = np.floor(x / self._reach).astype(np.int64)
+        row = np.floor(y / self._reach).astype(np.int64)
         stride = int(column.max() - column.min()) + 3
         bucket = row * stride + column
         order = np.argsort(bucket, kind="stable")
-        unit, bucket = unit[order], bucket[order]
-        place = np.arange(len(unit))
-        # Behind a unit in its own bucket and the next, then the three buckets of the next row.
-        first = np.concatenate((place + 1, np.searchsorted(bucket, bucket + stride - 1, "left")))
-        last = np.concatenate(
-            (
-                np.searchsorted(bucket, bucket + 1, "right"),
-                np.searchsorted(bucket, bucket + stride + 1, "right"),
-            )
-        )
-        count = np.maximum(last - first, 0)
-        a = np.repeat(np.concatenate((place, place)), count)
-        step = np.arange(len(a)) - np.repeat(np.cumsum(count) - count, count)
-        a, b = unit[a], unit[np.repeat(first, count) + step]
-        close = np.maximum(np.abs(self._x[a] - self._x[b]), np.abs(self._y[a] - self._y[b]))
-        near = close < self._reach
-        return a[near], b[near]
+        bucket = bucket[order]
+        place = np.arange(len(order))
+        # Those behind it in its own bucket and in the next, then three buckets of the next row.
+        border = np.searchsorted(
+            bucket, np.concatenate((bucket + 2, bucket + stride - 1, bucket + stride + 2))
+        ).reshape(3, -1)
+        first = np.concatenate((place + 1, border[1]))
+        count = np.concatenate((border[0], border[2])) - first
+        some = np.flatnonzero(count > 0)
+        first, count = first[some], count[some]
+        i = np.repeat(some % len(order), count)
+        j = np.arange(len(i)) + np.repeat(first - np.cumsum(count) + count, count)
+        a, b = order[i], order[j]
+        near = (np.abs(x[a] - x[b]) < self._reach) & (np.abs(y[a] - y[b]) < self._reach)
+        return placed[a[near]], placed[b[near]]
 
-    def _on_standing_pods(self, seen: I64, pod_cells: I32) -> I64:
-        loaded = seen[self._load[seen] != Load.NONE]
-        loaded = loaded[np.isfinite(self._x[loaded]) & np.isfinite(self._y[loaded])]
-        if not len(loaded):
-            return np.zeros(0, np.int64)
+    def _on_standing_pods(self, carrying: I64, pod_cells: I32) -> list[I64]:
+        if not len(carrying):
+            return []
         grid = self._grid
-        pod_at = np.full(grid.cells, -1, np.int64)
+        self._pod_at[:] = -1
         standing = np.flatnonzero(pod_cells >= 0)
-        pod_at[pod_cells[standing]] = standing
-        x, y = self._x[loaded], self._y[loaded]
-        column = np.floor(x / grid.pitch).astype(np.int64)
-        row = grid.height - 1 - np.floor(y / grid.pitch).astype(np.int64)
-        side = np.array([-1, 0, 1])
-        c = column[:, None] + np.tile(side, 3)
-        r = row[:, None] + np.repeat(side, 3)
-        inside = (c >= 0) & (c < grid.width) & (r >= 0) & (r < grid.height)
-        cell = np.where(inside, r * grid.width + c, 0)
-        pod = np.where(inside, pod_at[cell], -1)
+        self._pod_at[pod_cells[standing]] = standing
+        # Cells whose centres are near enough; row 0 is at the north wall.
+        reach = self._pod_reach
+        u, v = self._x[carrying] / grid.pitch, grid.height - self._y[carrying] / grid.pitch
+        c = np.floor(u - reach + 0.5).astype(np.int64)[:, None] + self._pod_columns
+        r = np.floor(v - reach + 0.5).astype(np.int64)[:, None] + self._pod_rows
+        cell = r.clip(0, grid.height - 1) * grid.width + c.clip(0, grid.width - 1)
+        pod = self._pod_at[cell]
         # The pod a unit has just lifted may not have been told to be off the floor yet.
-        pod[pod == self._load_id[loaded][:, None]] = -1
-        i, j = np.nonzero(pod >= 0)
-        unit, cell = loaded[i], cell[i, j]
-        dx = (c[i, j] + 0.5) * grid.pitch - self._x[unit]
-        dy = (grid.height - r[i, j] - 0.5) * grid.pitch - self._y[unit]
+        i, j = np.nonzero((pod >= 0) & (pod != self._load_id[carrying][:, None]))
+        if not len(i):
+            return []
+        unit, cell = carrying[i], cell[i, j]
+        row, column = np.divmod(cell, grid.width)
+        dx = (column + 0.5 - u[i]) * grid.pitch
+        dy = (v[i] - row - 0.5) * grid.pitch
         half = self._pod_half
         hit = _squares_meet(dx, dy, self._yaw[unit], self._unit_half, 0.0, half)
         hit |= (self._load[unit] == Load.POD) & _squares_meet(dx, dy, 0.0, half, 0.0, half)
-        return self._key(_STANDING, unit[hit], cell[hit])
+        return [self._key(_STANDING, unit[hit], cell[hit])] if hit.any() else []
 
-    def _in_walls(self, seen: I64) -> I64:
+    def _off_floor(self, placed: I64) -> list[I64]:
         grid = self._grid
-        half = self._unit_half - TOLERANCE
-        x = self._x[seen][:, None] + np.array([-half, half, -half, half])
-        y = self._y[seen][:, None] + np.array([-half, -half, half, half])
-        with np.errstate(invalid="ignore"):
-            off = ~((x >= 0) & (x < grid.width * grid.pitch))
-            off |= ~((y >= 0) & (y < grid.height * grid.pitch))
-            column = np.where(off, 0, x / grid.pitch).astype(np.int64)
-            row = grid.height - 1 - np.where(off, 0, y / grid.pitch).astype(np.int64)
-        bad = off | self._wall[row * grid.width + column]
-        units = seen[bad.any(axis=1) | (self._cell[seen] >= grid.cells)]
-        return self._key(_WALL, units, np.zeros(len(units), np.int64))
+        half = (self._unit_half - TOLERANCE) / grid.pitch
+        u, v = self._x[placed] / grid.pitch, grid.height - self._y[placed] / grid.pitch
+        # One cell of wall round the floor stands for all that is outside.
+        left, right = np.floor([u - half + 1, u + half + 1]).clip(0, grid.width + 1).astype(int)
+        top, bottom = np.floor([v - half + 1, v + half + 1]).clip(0, grid.height + 1).astype(int)
+        wall = self._wall
+        bad = wall[top, left] | wall[top, right] | wall[bottom, left] | wall[bottom, right]
+        bad |= self._cell[placed] >= grid.cells
+        if not bad.any():
+            return []
+        units = placed[bad]
+        return [self._key(_OFF_FLOOR, units, units)]
 
     # --- words ---------------------------------------------------------------------------------
 
@@ -245,7 +265,7 @@ class Checker:
         first = f"{self._name(a)} (cell {self._cell[a]})"
         if kind == _STANDING:
             return f"{first} is loaded and touches the pod that stands in cell {b}"
-        if kind == _WALL:
+        if kind == _OFF_FLOOR:
             return f"{first} is off the floor, x {self._x[a]:.2f} m, y {self._y[a]:.2f} m"
         second = f"{self._name(b)} (cell {self._cell[b]})"
         if kind == _SAME_CELL:
