@@ -16,6 +16,7 @@ from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.model import Booking, Level, Rejection, plain, text, whole
 from robo_stow.inventory.opening import book_opening_stock
 from robo_stow.inventory.placement import look, propose
+from robo_stow.inventory.requests import Booked
 from robo_stow.messages import (
     CancelRequest,
     Message,
@@ -26,7 +27,6 @@ from robo_stow.messages import (
     ProposeRequest,
     ReceiveRequest,
     Reply,
-    Request,
     ReserveRequest,
     ShipRequest,
     StockLevels,
@@ -104,7 +104,7 @@ class InventoryCore:
         if not self._started:
             self._started = True
             outbox += self.snapshot(now)
-        bookable: list[Request] = []
+        bookable: list[Booked] = []
         for request in inbox:
             if isinstance(request, ProposeRequest):
                 outbox += self._book(bookable, now)  # proposals see what was booked before them
@@ -115,8 +115,8 @@ class InventoryCore:
         outbox += self._book(bookable, now)
         return outbox
 
-    def handle(self, request: Request, now: float) -> tuple[Reply, list[Message]]:
-        """Book one request; the reply, and what else has changed for the others.
+    def handle(self, request: Booked, now: float) -> tuple[Reply, list[Message]]:
+        """Book one request, also one of `requests`; the reply, and what has changed for others.
 
         Raises:
             LedgerError: the database failed; see `step`.
@@ -143,7 +143,7 @@ class InventoryCore:
             _register(now, [(row.pod, row.cell) for row in places]),
         ]
 
-    def _book(self, requests: list[Request], now: float) -> list[Message]:
+    def _book(self, requests: list[Booked], now: float) -> list[Message]:
         """Changes and replies of requests booked together; changes come first."""
         if not requests:
             return []
