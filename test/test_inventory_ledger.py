@@ -30,13 +30,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
-from robo_stow.inventory import queries, schema
+from robo_stow.inventory import migrations, queries, schema
 from robo_stow.inventory.audit import audit, check_totals
 from robo_stow.inventory.catalogue import GRAM, MM3
 from robo_stow.inventory.core import InventoryCore
@@ -730,3 +730,66 @@ def test_goods_go_only_into_pods_of_their_class(site: Building, database: str) -
     assert core.handle(StowRequest("t", "p", 8, "20002", 1), 3.0)[0].ok
     assert core.audit() == []
     core.close()
+
+
+# --- versions of the schema ----------------------------------------------------------------------
+
+
+def test_a_ledger_may_be_opened_by_several_at_once(site: Building, database: str) -> None:
+    def open_it(results: Any) -> None:
+        core = InventoryCore(site, 1, database)
+        results.put((core.step(0.0, [])[0].on_hand, core.audit()))  # type: ignore[union-attr]
+        core.close()
+
+    results = fork.Queue()
+    workers = [fork.Process(target=open_it, args=(results,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert all(one == found[0] for one in found)
+    assert found[0][1] == []
+
+
+def test_revisions_lead_to_the_schema_of_a_new_ledger(site: Building, database: str) -> None:
+    autogenerate = pytest.importorskip("alembic.autogenerate")
+    migration = pytest.importorskip("alembic.migration")
+    ledger = Ledger(database)
+    with ledger.writing() as connection:
+        migrations.upgrade(connection, database)
+        assert migrations.revision(connection) == migrations.HEAD
+        context = migration.MigrationContext.configure(connection)
+        assert autogenerate.compare_metadata(context, schema.metadata) == []
+        upgraded = definitions(connection)
+    ledger.close()
+    core = InventoryCore(site, 1, database)  # opens what Alembic made
+    assert core.audit() == []
+    core.close()
+    if upgraded:
+        fresh = Ledger("sqlite://")
+        with fresh.writing() as connection:
+            migrations.create(connection)
+            assert definitions(connection) == upgraded
+        fresh.close()
+
+
+def definitions(connection: Connection) -> list[list[str]]:
+    """Tables, indexes and triggers of a SQLite database, whatever the order of their parts."""
+    if connection.dialect.name != "sqlite":
+        return []
+    rows = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")).scalars()
+    return sorted(sorted(line.strip(" ,\t") for line in row.splitlines()) for row in rows)
+
+
+def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -> None:
+    pytest.importorskip("alembic")
+    InventoryCore(site, 1, database).close()
+    ledger = Ledger(database)
+    with ledger.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InputError, match="expected 0001"):
+        ledger.load()
+    ledger.close()
+    with pytest.raises(InputError, match="newer program"):
+        InventoryCore(site, 1, database)

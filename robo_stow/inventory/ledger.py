@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
-from robo_stow.inventory import schema
+from robo_stow.inventory import migrations, schema
 from robo_stow.inventory import statements as sql
 from robo_stow.inventory.catalogue import GRAM, MM3, Catalogue
 from robo_stow.inventory.database import describe, failing_clearly, insert_rows, open_engine
@@ -36,6 +36,7 @@ from robo_stow.messages import Reply
 ATTEMPTS = 5
 """Times a booking is tried when another one, booked at the same moment, got in its way."""
 
+_OPENING_LOCK = 0x57044  # any number, the same for all
 _CONFLICTS = {"40001", "40P01"}  # PostgreSQL: serialisation failure, deadlock
 
 
@@ -86,6 +87,14 @@ class Ledger:
         with failing_clearly(self.engine), self._connection.begin():
             yield self._connection
 
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Like `writing`, and nobody else is in such a block at the same time."""
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_OPENING_LOCK)))
+            yield connection
+
     # --- opening -------------------------------------------------------------------------------
 
     def prepare(self, building: Building, catalogue: Catalogue) -> bool:
@@ -105,8 +114,12 @@ class Ledger:
             "bins_per_face": str(spec.bins_per_face),
             "cells": str(building.grid.cells),
         }
-        with self.writing() as connection:
-            schema.metadata.create_all(connection)
+        with self.alone() as connection:
+            found = migrations.revision(connection)
+            if found is None:
+                migrations.create(connection)
+            elif found != migrations.HEAD:
+                migrations.upgrade(connection, describe(self.engine))
             known = self._meta()
             if not known:
                 insert_rows(connection, schema.meta, ("name", "value"), [*facts.items()])
@@ -133,8 +146,16 @@ class Ledger:
             LedgerError: it cannot be read.
         """
         with self.reading() as connection:
-            if not self.engine.dialect.has_table(connection, schema.meta.name):
+            found = migrations.revision(connection)
+            if found is None:
                 raise InputError("database", "URL", describe(self.engine), "holds no ledger")
+            if found != migrations.HEAD:
+                raise InputError(
+                    describe(self.engine),
+                    "revision",
+                    found,
+                    f"expected {migrations.HEAD}; a site that opens the ledger upgrades it",
+                )
             facts = self._meta()
             rows = connection.execute(
                 select(

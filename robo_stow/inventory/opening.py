@@ -62,7 +62,9 @@ def book_opening_stock(ledger: Ledger, building: Building, catalogue: Catalogue,
     stows = list(zip(*lists, strict=True))
     places = list(enumerate(pod_cells(building, seed).tolist()))
     body = write_reply(Reply(KEY, True, "", granted=(total,), left=int(left.sum())))
-    with ledger.writing() as connection:
+    with ledger.alone() as connection:
+        if connection.execute(select(schema.reply).where(schema.reply.c.key == KEY)).first():
+            return  # another process, opening the site at the same moment, was first
         insert_rows(
             connection, schema.reply, ("key", "digest", "time", "body"), [(KEY, "", 0.0, body)]
         )
