@@ -1,4 +1,4 @@
-"""``robo-stow floor``: check a building file, draw it."""
+"""``robo-stow floor``: check a building file, draw it, make a Gazebo world of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import numpy as np
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building, warnings
+from robo_stow.floor.world import TARGETS, world_sdf
 from robo_stow.lifter.kinematics import poses
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds the command to the main parser."""
-    floor = subparsers.add_parser("floor", help="check or draw a building")
+    floor = subparsers.add_parser(
+        "floor", help="check a building, draw it, make a Gazebo world of it"
+    )
     commands = floor.add_subparsers(dest="floor", metavar="COMMAND", required=True)
     check = commands.add_parser(
         "check",
@@ -25,7 +28,12 @@ def add_parser(subparsers: Any) -> None:
         description="Read a building file, check it and sum it up. Exit code 1: it has an error.",
     )
     draw = commands.add_parser("draw", help="draw a building as it opens, to a PNG file")
-    for parser in (check, draw):
+    world = commands.add_parser(
+        "world",
+        help="write a Gazebo world of a building",
+        description="Write an SDF world of a building as it opens.",
+    )
+    for parser in (check, draw, world):
         parser.add_argument("building", help="a shipped building (demo, dupont) or a YAML file")
         parser.add_argument(
             "--units", type=int, metavar="N", help="drive units (default: building)"
@@ -33,7 +41,19 @@ def add_parser(subparsers: Any) -> None:
     draw.add_argument(
         "-o", "--output", type=Path, metavar="FILE.png", help="default: BUILDING.png here"
     )
+    world.add_argument(
+        "--for",
+        dest="target",
+        choices=TARGETS,
+        default="harmonic",
+        help="Gazebo Harmonic (gz sim) or Gazebo Classic 11 (default: %(default)s)",
+    )
+    world.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
+    world.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.sdf", help="default: BUILDING.sdf here"
+    )
     check.set_defaults(run=_check)
+    world.set_defaults(run=_world)
     draw.set_defaults(run=_draw)
 
 
@@ -109,6 +129,21 @@ def _draw(args: argparse.Namespace) -> int:
     output = args.output or Path(f"{building.name}.png")
     try:
         draw(building, output)
+    except OSError as error:
+        raise InputError(
+            "command line", "--output", str(output), f"cannot be written: {error.strerror}"
+        ) from None
+    print(output)
+    return 0
+
+
+def _world(args: argparse.Namespace) -> int:
+    building = load_building(args.building, units=args.units)
+    seed = building.seed if args.seed is None else args.seed
+    text = world_sdf(building, seed, args.target)
+    output = args.output or Path(f"{building.name}.sdf")
+    try:
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(
             "command line", "--output", str(output), f"cannot be written: {error.strerror}"

@@ -5,7 +5,6 @@ The URDF files are the one source of shapes and masses; Gazebo's worlds are made
 
 from __future__ import annotations
 
-import copy
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
@@ -120,6 +119,45 @@ def pose_text(matrix: F64) -> str:
 
 def _number(value: float) -> str:
     return f"{round(value, 6) + 0.0:.6g}"
+
+
+def body_frames(urdf: str, joints: Mapping[str, float]) -> dict[str, F64]:
+    """Frames F64[4, 4] of all links in the root link's.
+
+    Args:
+        joints: positions (rad or m) of moving joints; those not named are at zero.
+    """
+    robot = ET.fromstring(urdf)
+    inner = {_ref(joint, "child"): joint for joint in robot.findall("joint")}
+    frames: dict[str, F64] = {}
+
+    def find(link: str) -> F64:
+        if link not in frames:
+            joint = inner.get(link)
+            if joint is None:
+                frames[link] = np.eye(4)
+            else:
+                position = joints.get(joint.get("name", ""), 0.0)
+                frames[link] = find(_ref(joint, "parent")) @ frame(joint) @ _move(joint, position)
+        return frames[link]
+
+    for link in robot.findall("link"):
+        find(link.get("name", ""))
+    return frames
+
+
+def _move(joint: ET.Element, position: float) -> F64:
+    matrix = np.eye(4)
+    axis = joint.find("axis")
+    if axis is None or position == 0.0:
+        return matrix
+    a = _numbers(axis.get("xyz", "1 0 0"))
+    if joint.get("type") == "prismatic":
+        matrix[:3, 3] = position * a
+        return matrix
+    cross = np.array([[0, -a[2], a[1]], [a[2], 0, -a[0]], [-a[1], a[0], 0]])
+    matrix[:3, :3] += math.sin(position) * cross + (1 - math.cos(position)) * cross @ cross
+    return matrix
 
 
 # --- URDF to SDF -------------------------------------------------------------------------------
@@ -281,12 +319,17 @@ _SLIPPERY = "<surface><friction><ode><mu>0</mu><mu2>0</mu2></ode></friction></su
 
 def _geometry(shape: ET.Element) -> str:
     if shape.tag == "box":
-        inner = f"<size>{shape.get('size')}</size>"
+        inner = f"<size>{_rounded(shape, 'size')}</size>"
     elif shape.tag == "sphere":
-        inner = f"<radius>{shape.get('radius')}</radius>"
+        inner = f"<radius>{_rounded(shape, 'radius')}</radius>"
     else:
-        inner = f"<radius>{shape.get('radius')}</radius><length>{shape.get('length')}</length>"
+        radius, length = _rounded(shape, "radius"), _rounded(shape, "length")
+        inner = f"<radius>{radius}</radius><length>{length}</length>"
     return f"<geometry><{shape.tag}>{inner}</{shape.tag}></geometry>"
+
+
+def _rounded(shape: ET.Element, name: str) -> str:
+    return " ".join(_number(float(v)) for v in shape.get(name, "").split())
 
 
 def _material(visual: ET.Element, colors: Mapping[str | None, ET.Element | None]) -> str:
@@ -326,8 +369,19 @@ def _joint(joint: ET.Element, parent: _Body, child: _Body) -> str:
     )
 
 
-def indented(text: str) -> str:
-    """The XML with one element a line."""
-    root = copy.deepcopy(ET.fromstring(text))
-    ET.indent(root, "  ")
-    return ET.tostring(root, encoding="unicode") + "\n"
+def indented(text: str, depth: int = 4) -> str:
+    """The XML with one element a line, down to ``depth`` levels."""
+    lines: list[str] = []
+
+    def write(element: ET.Element, level: int) -> None:
+        whole = ET.tostring(element, encoding="unicode")
+        if level == depth or not len(element):
+            lines.append("  " * level + whole)
+            return
+        lines.append("  " * level + whole[: whole.index(">") + 1])
+        for child in element:
+            write(child, level + 1)
+        lines.append("  " * level + f"</{element.tag}>")
+
+    write(ET.fromstring(text), 0)
+    return "\n".join(lines) + "\n"
