@@ -24,8 +24,10 @@ from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import read_order_lines
 from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.counts import bins_to_count
 from robo_stow.inventory.model import Sku
 from robo_stow.inventory.placement import Bin, Goods, View, is_heavy, is_low, lookalike, propose
+from robo_stow.inventory.requests import CountRequest
 from robo_stow.messages import (
     CancelRequest,
     MovePodRequest,
@@ -355,6 +357,22 @@ def test_what_is_still_reserved_is_given_back_on_shipping(
     assert core.audit() == []
 
 
+def test_bins_are_counted_by_risk(core: InventoryCore, stock: StockLevels) -> None:
+    places = [(b, s) for b, s, n in zip(stock.bin, stock.sku, stock.on_hand, strict=True) if n > 3]
+    (short_bin, short_sku), (pick_bin, pick_sku) = places[30], places[60]
+    for name, bin_, sku, short in (("a", short_bin, short_sku, 1), ("b", pick_bin, pick_sku, 0)):
+        core.handle(ReserveRequest(f"r{name}", (name,), (bin_,), (sku,), (2,)), 1.0)
+        core.handle(PickRequest(f"p{name}", name, bin_, sku, 1, short), 1.0)
+    columns, rows = bins_to_count(core.ledger, 10)
+    assert [row[columns.index("bin")] for row in rows] == [short_bin, pick_bin]
+    found = {s: n for b, s, n in zip(stock.bin, stock.sku, stock.on_hand, strict=True)
+             if b == short_bin}  # fmt: skip
+    found[short_sku] -= 2
+    reply, _ = core.handle(CountRequest("c", short_bin, tuple(found), tuple(found.values())), 2.0)
+    assert reply.granted == (0, 0)
+    assert [row[columns.index("bin")] for row in bins_to_count(core.ledger, 10)[1]] == [pick_bin]
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -392,6 +410,11 @@ def test_export_and_history_agree(ledger_folder: Path, capsys: pytest.CaptureFix
     received = sum(int(move["quantity"]) for move in moves if move["kind"] == "receive")
     assert here == received
     assert moves[-1]["pallet"] == "pallet-1"
+
+
+def test_counts_are_listed(ledger_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inventory", "counts", "--out", str(ledger_folder), "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "bin,pod,face,slot,cell,handled,wrong,risk\n"
 
 
 def test_audit_is_told_by_the_exit_code(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import gzip
 import multiprocessing
 import os
-import pwd
 import random
-import shutil
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -20,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -40,8 +39,8 @@ from robo_stow.inventory import migrations, queries, schema
 from robo_stow.inventory.audit import audit, check_totals
 from robo_stow.inventory.catalogue import GRAM, MM3
 from robo_stow.inventory.core import InventoryCore
-from robo_stow.inventory.database import open_engine
 from robo_stow.inventory.ledger import Ledger
+from robo_stow.inventory.private_server import PrivateServer, find_programs
 from robo_stow.inventory.requests import (
     REASONS,
     AdjustRequest,
@@ -103,52 +102,12 @@ def corner_shop(folder: Path) -> Building:
 # --- databases -----------------------------------------------------------------------------------
 
 
-class Server:
-    """A PostgreSQL server of our own, reached through a socket in its folder."""
-
-    def __init__(self, programs: Path) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="robo-stow-pg-")
-        folder = Path(self._folder.name)
-        self._programs, self._data, self._count = programs, folder / "data", 0
-        # The server refuses to run as root.
-        self._user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            name = next(u.pw_name for u in pwd.getpwall() if u.pw_name in ("postgres", "nobody"))
-            self._user = {"user": name, "group": pwd.getpwnam(name).pw_gid}
-            shutil.chown(folder, name)
-        self._url = f"postgresql:///{{}}?host={folder}&user=ledger"
-        self._call("initdb", "-U", "ledger", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        options = f"-k {folder} -c listen_addresses= -c max_connections=250"
-        self._call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
-
-    def fresh(self) -> str:
-        """URL of a new, empty database."""
-        self._count += 1
-        name = f"ledger_{self._count}"
-        admin = open_engine(self._url.format("postgres"))
-        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        return self._url.format(name)
-
-    def stop(self) -> None:
-        self._call("pg_ctl", "-m", "immediate", "stop")
-        self._folder.cleanup()
-
-    def _call(self, program: str, *arguments: str) -> None:
-        command = [self._programs / program, "-D", self._data, *arguments]
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, cwd="/", timeout=60, **self._user
-        )
-
-
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    pytest.importorskip("psycopg")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    program = found[-1] if found else shutil.which("initdb")
-    if program is None:
+def server() -> Iterator[PrivateServer]:
+    programs = find_programs()
+    if programs is None:
         pytest.skip("needs a PostgreSQL server (Debian package postgresql)")
-    server = Server(Path(program).parent)
+    server = PrivateServer(programs, durable=False)  # clients are killed here, not machines
     yield server
     server.stop()
 
@@ -450,7 +409,7 @@ def test_a_restart_changes_nothing(site: Building) -> None:
     run_shop(site, lambda folder: f"sqlite:///{folder}/ledger.sqlite", 4, 25, restarts=True)
 
 
-def test_postgresql_does_the_same(site: Building, server: Server) -> None:
+def test_postgresql_does_the_same(site: Building, server: PrivateServer) -> None:
     run_shop(site, lambda folder: server.fresh(), 4, 25, restarts=True)
 
 
@@ -463,7 +422,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ledger.sqlite"
     else:
-        server: Server = request.getfixturevalue("server")
+        server: PrivateServer = request.getfixturevalue("server")
         yield server.fresh()
 
 
@@ -753,14 +712,12 @@ def test_a_ledger_may_be_opened_by_several_at_once(site: Building, database: str
 
 
 def test_revisions_lead_to_the_schema_of_a_new_ledger(site: Building, database: str) -> None:
-    autogenerate = pytest.importorskip("alembic.autogenerate")
-    migration = pytest.importorskip("alembic.migration")
     ledger = Ledger(database)
     with ledger.writing() as connection:
         migrations.upgrade(connection, database)
         assert migrations.revision(connection) == migrations.HEAD
-        context = migration.MigrationContext.configure(connection)
-        assert autogenerate.compare_metadata(context, schema.metadata) == []
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, schema.metadata) == []
         upgraded = definitions(connection)
     ledger.close()
     core = InventoryCore(site, 1, database)  # opens what Alembic made
@@ -783,7 +740,6 @@ def definitions(connection: Connection) -> list[list[str]]:
 
 
 def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -> None:
-    pytest.importorskip("alembic")
     InventoryCore(site, 1, database).close()
     ledger = Ledger(database)
     with ledger.writing() as connection:

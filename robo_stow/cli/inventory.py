@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from robo_stow.cli.options import count
 from robo_stow.errors import InputError
 from robo_stow.inventory import queries
 from robo_stow.inventory.audit import audit
+from robo_stow.inventory.counts import bins_to_count
 from robo_stow.inventory.ledger import Ledger
 
 FILE = "ledger.sqlite"
@@ -27,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command."""
     parser = commands.add_parser(
         "inventory",
-        help="ask the ledger: find, audit, export, history",
+        help="ask the ledger: find, audit, export, history, counts",
         description="Questions to the ledger of a run; they change nothing.",
     )
     questions = parser.add_subparsers(dest="inventory", metavar="QUESTION", required=True)
@@ -52,6 +54,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="default: %(default)s",
     )
     export.set_defaults(run=_export, format="csv")
+
+    counts = _question(questions, "counts", "which bins to count next, by risk")
+    counts.add_argument("--most", type=count, default=20, metavar="N", help="default: %(default)s")
+    counts.set_defaults(run=_counts)
 
     history = _question(questions, "history", "movements, oldest first")
     history.add_argument("sku", metavar="SKU", nargs="?")
@@ -139,6 +145,13 @@ def _audit(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     with _ledger(args) as ledger:
         answer = queries.stock(ledger) if args.what == "stock" else queries.history(ledger)
+    _show(answer, args.format)
+    return 0
+
+
+def _counts(args: argparse.Namespace) -> int:
+    with _ledger(args) as ledger:
+        answer = bins_to_count(ledger, args.most)
     _show(answer, args.format)
     return 0
 
