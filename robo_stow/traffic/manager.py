@@ -55,7 +55,7 @@ GRACE = 30.0
 SILENCE = 10.0
 """s by which a unit's newest state may be older than the fleet's before others drive round it."""
 
-ATTEMPTS_PER_SECOND = 50_000
+ATTEMPTS_PER_SECOND = 200_000
 """Improvement attempts of the planner that count as one second of ``traffic.budget``.
 
 A number of attempts, not the time they take: plans must not depend on the machine's speed.
@@ -182,6 +182,8 @@ class TrafficManager:
         self._last_place = np.full(building.pods, -1, np.int32)  # where it stood last
         self._pod_at: I32 = np.full(cells, -1, np.int32)
         self._standing: U8 = np.zeros(cells, np.uint8)  # as planned: LOWERs count when queued
+        self._own = np.zeros(n, np.bool_)  # has followed this manager before
+        self._led = np.zeros(n, np.bool_)  # comes from a predecessor
         self._suspect: dict[int, int] = {}  # unit -> cell where it may have set a pod down
         self._found: set[int] = set()  # cells where one was set down, not known which
         self._lowering: dict[int, int] = {}  # unit -> pod, while a LOWER is queued
@@ -331,6 +333,7 @@ class TrafficManager:
                 self._fence(now, unit, f"reports cell {cell}, as another unit does", (cell,))
 
     def _begin_sync(self, now: float) -> None:
+        self._led = ~self._own & (self._epoch != 0)
         heard = self._epoch[self._heard]
         self._graph.epoch = int(heard.max()) + 1 if len(heard) else 1
         self._stage = _Stage.SYNC
@@ -375,6 +378,7 @@ class TrafficManager:
 
     def _begin_run(self, now: float) -> None:
         self._stage = _Stage.RUN
+        self._own |= ~self._fenced
         self._next_plan = now
         members = np.flatnonzero(~self._fenced).astype(np.int32)
         start = np.where(self._fenced, -1, self._cell).astype(np.int32)
@@ -410,11 +414,9 @@ class TrafficManager:
         self._standing[self._place[standing]] = 1
         self._moved = list(enumerate(self._place.tolist()))
         self._suspect.clear()
-        if self._graph.epoch == 1:
-            return  # nobody has released anything before
         # A predecessor may have let a unit set its pod down without word of it reaching the
         # register. That unit is still beneath; its next errand tells whether it was so.
-        for unit in np.flatnonzero(self._heard & (self._load == Load.NONE)).tolist():
+        for unit in np.flatnonzero(self._led & (self._load == Load.NONE)).tolist():
             cell = int(self._cell[unit])
             if self._routes.is_floor(cell) and self._storage[cell]:
                 self._suspect[unit] = cell
@@ -578,7 +580,7 @@ class TrafficManager:
                 int(errands.goal[i]),
                 int(errands.operation[i]),
                 bool(errands.hold[i]),
-                min(max(float(errands.priority[i]), 0.0), TOP_PRIORITY),
+                max(0.0, min(float(errands.priority[i]), TOP_PRIORITY)),  # 0 for NaN
             )
             if ended[i]:
                 self._ended.append((u, errand.number, int(self._result[u])))
@@ -630,7 +632,7 @@ class TrafficManager:
         self._priority[unit] = errand.priority
         self._stands[unit] = False
         self._phase[unit] = _Phase.GOING
-        if self._already_so(unit):
+        if self._is_already_so(unit, errand.goal, errand.operation):
             self._stands[unit] = errand.hold
             self._end(unit, ErrandResult.DONE)
             self._tell_pod_again(unit)
@@ -653,7 +655,7 @@ class TrafficManager:
         at = int(self._graph.end_cell[unit])
         pod_here = self._pod_at[goal] >= 0
         other = int(self._claim[goal])
-        if at == goal and self._is_already_so(unit, goal, operation):
+        if self._is_already_so(unit, goal, operation):
             return ""
         if operation == Operation.LIFT:
             if load != Load.NONE:
@@ -688,6 +690,8 @@ class TrafficManager:
 
         So it is when the report of an errand was lost with a traffic manager that was restarted.
         """
+        if self._graph.end_cell[unit] != goal:
+            return False
         load, pod = self._load[unit], int(self._load_id[unit])
         if operation == Operation.LIFT:
             known = load == Load.POD and 0 <= pod < len(self._last_place)
@@ -695,11 +699,6 @@ class TrafficManager:
         if operation != Operation.LOWER or load != Load.NONE:
             return False
         return bool(self._pod_at[goal] >= 0 or goal in self._found)
-
-    def _already_so(self, unit: int) -> bool:
-        goal = int(self._goal[unit])
-        at_goal = self._graph.end_cell[unit] == goal
-        return bool(at_goal and self._is_already_so(unit, goal, int(self._operation[unit])))
 
     def _arrive(self, now: float, unit: int) -> None:
         """The unit is planned to be at its goal: queue the operation."""
