@@ -249,6 +249,7 @@ class World:
         self.scanned: dict[tuple[str, int], Scan] = {}
         self.lifted: dict[str, LiftResult] = {}
         self.alarms: list[Alarm] = []
+        self.was_down: set[int] = set()
         self.emptied: set[tuple[str, int]] = set()
         self.lanes = {s.cell: len(s.queue) + 1 for s in building.stations}
         self.lanes |= {s.pallet_cell: len(s.pallet_queue) + 1 for s in building.stations}
@@ -402,7 +403,8 @@ class World:
             self.errand[unit] = (number, goal, operation, bool(errands.hold[i]))
             self.ready_at[unit] = self.now + TICK * int(self.rng.integers(1, 6))
         for cell, most in self.lanes.items():
-            coming = {u for u, e in self.errand.items() if e[1] == cell}
+            down = set(np.flatnonzero(self.status >= UnitStatus.STOPPED).tolist())
+            coming = {u for u, e in self.errand.items() if e[1] == cell and u not in down}
             # Those that have been told to leave have made room.
             staying = {
                 u for u in np.flatnonzero(self.cell == cell).tolist() if u not in self.errand
@@ -413,6 +415,7 @@ class World:
 
     def move(self) -> None:
         """Units jump to their goals; at a station one after the other."""
+        self.was_down |= set(np.flatnonzero(self.status >= UnitStatus.STOPPED).tolist())
         for unit, (number, goal, operation, _) in sorted(self.errand.items()):
             if self.status[unit] >= UnitStatus.STOPPED or self.ready_at[unit] > self.now:
                 continue
@@ -422,7 +425,9 @@ class World:
             )
             if held:
                 continue
-            if self.reject(unit, operation):
+            lacks_pod = operation == Operation.LOWER or operation >= Operation.FACE
+            lacks_pod &= self.load[unit] != Load.POD
+            if self.reject(unit, operation) or (lacks_pod and unit in self.was_down):
                 result = ErrandResult.REJECTED
             else:
                 self.cell[unit] = goal

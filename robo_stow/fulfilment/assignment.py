@@ -14,7 +14,14 @@ from robo_stow.fulfilment.trips import PodTrip, Stage
 
 URGENT = 2.0
 """Score of an order at its due time; a fully matched one has 1."""
-AT_HAND = {Stage.AT: 1.0, Stage.TURN: 1.0, Stage.TRAVEL: 0.95, Stage.READY: 0.9, Stage.FETCH: 0.85}
+AT_HAND = {
+    Stage.AT: 1.0,
+    Stage.TURN: 1.0,
+    Stage.TRAVEL: 0.95,
+    Stage.READY: 0.9,
+    Stage.FACE: 0.9,
+    Stage.FETCH: 0.85,
+}
 """Worth of a match by where the pod is: those at the station leave first."""
 
 

@@ -280,7 +280,7 @@ class FulfilmentCore:
                 self.storage,
                 self.units,
                 self.ways,
-                lambda candidate: self.trips.available(candidate, now),
+                self.trips.available(now),
                 now,
             )
             if pod < 0:
@@ -293,7 +293,7 @@ class FulfilmentCore:
 
     def _wants(self, desk: PickDesk, now: float) -> bool:
         """Whether one more pod should be fetched for a pick station."""
-        if not desk.open or len(desk.trips) >= self._pods_per_station:
+        if not desk.open or desk.stuck or len(desk.trips) >= self._pods_per_station:
             return False
         return desk.work < self._lead[desk.station.id]
 
@@ -303,7 +303,7 @@ class FulfilmentCore:
         best: PickDesk | None = None
         best_value = 0
         for desk in self.desks:
-            if not desk.open or len(desk.trips) >= self._pods_per_station or not room(desk):
+            if len(desk.trips) >= self._pods_per_station or desk.stuck or not room(desk):
                 continue
             value = desk.value(trip.pod)
             if value > best_value and (value >= PASS_ON or self._wants(desk, now)):

@@ -175,15 +175,23 @@ class Units:
             self._idle & ~self.down & (self.load == Load.NONE) & (self.status < UnitStatus.STOPPED)
         )
 
-    def nearest(self, cell: int, among: NDArray[np.intp]) -> tuple[int, int]:
-        """The unit of ``among`` nearest to ``cell`` and its steps to there; (-1, 0) for none."""
-        if not len(among):
-            return -1, 0
+    def nearest(
+        self, cells: NDArray[np.int32], among: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+        """The unit of ``among`` (not empty) nearest to each of ``cells``, and its steps."""
         row, col = np.divmod(self.cell[among], self._width)
-        to_row, to_col = divmod(cell, self._width)
+        to_row, to_col = np.divmod(cells[:, None], self._width)
         steps = np.abs(row - to_row) + np.abs(col - to_col)
-        best = int(np.argmin(steps))
-        return int(among[best]), int(steps[best])
+        best = np.argmin(steps, axis=1)
+        return among[best], steps[np.arange(len(cells)), best]
+
+    def nearest_free(self, cell: int) -> int:
+        """The free unit nearest to ``cell``; -1: none is free."""
+        free = self.free()
+        if not len(free):
+            return -1
+        unit, _ = self.nearest(np.array([cell], np.int32), free)
+        return int(unit[0])
 
     def stand(self, unit: int, now: float) -> None:
         """Replace the unit's errand by staying where it is."""

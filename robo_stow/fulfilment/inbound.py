@@ -105,10 +105,13 @@ class StowDesk:
     def __init__(self, inbound: Inbound, building: Building, station: Station) -> None:
         self.station = station
         self.trips: list[PodTrip] = []
+        self.stuck: list[PodTrip] = []
         self.pallets: list[PalletTrip] = []
         self.visit: tuple[StowVisit, PodTrip] | None = None
         self.pieces_a_pod = PIECES_A_POD
         self.fruitless = 0
+        self.refused: dict[int, None] = {}
+        """Pods that took nothing of the present pallet."""
         self.paused_until = 0.0
         self._inbound = inbound
         self._faces = building.pod.faces
@@ -134,7 +137,7 @@ class StowDesk:
 
     def wants(self, now: float, limit: int) -> bool:
         """Whether one more pod should come."""
-        if self.left == 0 or now < self.paused_until:
+        if self.left == 0 or self.stuck or now < self.paused_until:
             return False
         most = min(limit, len(self.station.queue) + 1)
         return len(self.trips) < min(most, self.left / max(self.pieces_a_pod, 1.0) + 1.0)
@@ -143,7 +146,7 @@ class StowDesk:
         """The pod will come."""
         self.trips.append(trip)
 
-    def first_face(self, trip: PodTrip) -> int:
+    def first_face(self, trip: PodTrip, shown: int) -> int:
         """The emptiest face."""
         return int(np.argmax(self._inbound.stock.space[trip.pod]))
 
@@ -196,6 +199,7 @@ class StowDesk:
             if done.pallet_empty:
                 pallet.pallet.left = 0
                 self._inbound.emptied(pallet)
+                self.refused.clear()
                 # What did not fit of the last pallet may fit of the next.
                 self._tried.pop(trip, None)
             else:
@@ -211,13 +215,20 @@ class StowDesk:
     def _learn(self, trip: PodTrip, now: float) -> None:
         stowed = self._stowed.pop(trip, 0)
         self.pieces_a_pod += 0.2 * (stowed - self.pieces_a_pod)
-        self.fruitless = 0 if stowed else self.fruitless + 1
-        if self.fruitless >= FRUITLESS:
+        if stowed:
             self.fruitless = 0
-            self.paused_until = now + PAUSE
-            self._inbound.alarm(
-                now, "stow_full", f"{self.station.id}: {FRUITLESS} pods in a row took nothing"
-            )
+            return
+        self.fruitless += 1
+        self.refused[trip.pod] = None
+        if self.fruitless >= FRUITLESS:
+            self.pause(now, f"{FRUITLESS} pods in a row took nothing")
+
+    def pause(self, now: float, reason: str) -> None:
+        """Stop bringing pods for a while."""
+        self.fruitless = 0
+        self.refused.clear()
+        self.paused_until = now + PAUSE
+        self._inbound.alarm(now, "stow_full", f"{self.station.id}: {reason}")
 
 
 class Inbound:
@@ -402,10 +413,12 @@ class Inbound:
 
     def takes(self, pod: int, now: float) -> StowDesk | None:
         """A stow station that can use ``pod``, which comes from a pick station."""
-        if float(self.stock.space[pod].mean()) < ROOMY:
+        if float(self.stock.space[pod].max()) < ROOMY:
             return None
         for desk in self.desks:
-            if desk.present is not None and room(desk) and desk.wants(now, self._pods_per_station):
+            if desk.present is None or not room(desk) or pod in desk.refused:
+                continue
+            if desk.wants(now, self._pods_per_station):
                 return desk
         return None
 
@@ -444,7 +457,7 @@ class Inbound:
             trips, waiting = self._to_lifter[site.id], self._waiting[site.id]
             open_trips = sum(trip.pallet is None for trip in trips)
             while room > 0 and len(waiting) > open_trips and len(trips) <= len(site.queue):
-                unit, _ = self._units.nearest(site.cell, self._units.free())
+                unit = self._units.nearest_free(site.cell)
                 if unit < 0:
                     return
                 trip = PalletTrip(self, unit, site)
@@ -456,27 +469,29 @@ class Inbound:
 
     def _fetch_pod(self, desk: StowDesk, now: float) -> bool:
         """Bring one more pod to a stow station; False when no unit or no pod is to be had."""
-        free = self._units.free()
-        if not len(free):
+        if not len(self._units.free()):
             return False
         place = self._storage.place
         steps = self._ways.to(desk.station.cell)
-        space = self.stock.space.mean(axis=1)
-        pods = np.flatnonzero((place >= 0) & (space >= ROOMY))
+        space = self.stock.space.max(axis=1)
+        pods = np.flatnonzero(self._trips.available(now) & (space >= ROOMY))
         pods = pods[steps[place[pods]] < FAR]
-        # Near and empty at once: as many steps as the floor is wide weigh as much as an empty pod.
-        rank = steps[place[pods]] / self._ways.width - space[pods]
+        # Near and empty at once: as many steps as the floor is wide weigh as much as an empty face;
+        # space counts for more when what is left on the pallet does not fit easily.
+        rank = steps[place[pods]] / self._ways.width - (1 + desk.fruitless) * space[pods]
         near: list[int] = []
         for index in np.argsort(rank, kind="stable").tolist():
             pod = int(pods[index])
-            if self._trips.available(pod, now):
+            if pod not in desk.refused:
                 near.append(pod)
                 if len(near) == NEAR:
                     break
         if not near:
+            if desk.refused and not desk.trips:
+                desk.pause(now, f"none of {len(desk.refused)} pods took anything")
             return False
         pod = near[int(self._rng.integers(len(near)))]
-        unit, _ = self._units.nearest(int(place[pod]), free)
+        unit = self._units.nearest_free(int(place[pod]))
         self._trips.start(pod, unit, desk, now)
         return True
 

@@ -94,7 +94,8 @@ class OrderBook:
         self.by_sku: dict[str, dict[str, Order]] = {}
         """Backlog orders with a line of the SKU."""
         self.weight: dict[str, float] = {}
-        """Backlog lines of the SKU, each as its share of its order."""
+        """Backlog lines of the SKU, each as the square of its share of its order: one pod can do
+        little for an order of many lines."""
         self.lines: dict[str, int] = {}
         """Lines of the SKU ever ordered: what the next orders are likely to want."""
         self.returning: dict[str, list[Order]] = {}
@@ -206,7 +207,7 @@ class OrderBook:
         heapq.heappush(self._by_due, (order.due, self._entered, order))
         for line in order.lines:
             self.by_sku.setdefault(line.sku, {})[order.name] = order
-            self.weight[line.sku] = self.weight.get(line.sku, 0.0) + 1.0 / len(order.lines)
+            self.weight[line.sku] = self.weight.get(line.sku, 0.0) + len(order.lines) ** -2.0
 
     def _leave(self, order: Order) -> None:
         del self.backlog[order.name]
@@ -214,7 +215,7 @@ class OrderBook:
             orders = self.by_sku[line.sku]
             del orders[order.name]
             if orders:
-                self.weight[line.sku] -= 1.0 / len(order.lines)
+                self.weight[line.sku] -= len(order.lines) ** -2.0
             else:
                 del self.by_sku[line.sku]
                 del self.weight[line.sku]

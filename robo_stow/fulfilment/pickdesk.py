@@ -52,6 +52,7 @@ class PickDesk:
     ) -> None:
         self.station = station
         self.trips: list[PodTrip] = []
+        self.stuck: list[PodTrip] = []
         self.slots: dict[str, Order] = {}
         self.open: dict[str, dict[Line, None]] = {}
         """Lines with pieces that have no bin yet, by SKU."""
@@ -270,12 +271,12 @@ class PickDesk:
         self.bind()
         self.dirty = True
 
-    def first_face(self, trip: PodTrip) -> int:
-        """The face with the most picks."""
-        count = [0] * self._faces
-        for pick in trip.picks:
-            count[pick.place.face] += 1
-        return max(range(self._faces), key=lambda face: (count[face], -face))
+    def first_face(self, trip: PodTrip, shown: int) -> int:
+        """The face in front if there is a pick on it, else the one with the fewest turns."""
+        faces = [pick.place.face for pick in trip.picks]
+        return min(
+            faces, key=lambda face: (_quarters(face, shown, self._faces), face), default=shown
+        )
 
     def next_action(self, trip: PodTrip, now: float) -> int:
         """Give the station what is reserved on the face in front; then the next face, or go."""
@@ -300,7 +301,7 @@ class PickDesk:
                 pick.stage = PickStage.ENDED
                 self.work -= self._seconds(pick.quantity)
                 self._reopen(pick.line, pick.quantity)
-        return not trip.visits
+        return not trip.picks
 
     def _visit(self, trip: PodTrip, picks: list[Pick], now: float) -> None:
         self._number += 1
@@ -320,7 +321,6 @@ class PickDesk:
             tuple(pick.quantity for pick in picks),
         )
         self.visits[self._number] = _Visit(request, trip, picks)
-        trip.visits[self._number] = picks
         self._out.append(request)
 
     def on_reply(self, reply: Reply) -> None:
@@ -334,7 +334,6 @@ class PickDesk:
         visit = self.visits.pop(done.visit, None)
         if visit is None:
             return
-        del visit.trip.visits[done.visit]
         for index, pick in enumerate(visit.picks):
             self._picks_by_key.pop(f"{self.station.id}/{done.visit}/{index}", None)
             if pick.stage is PickStage.INSTRUCTED:

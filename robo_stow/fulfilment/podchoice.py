@@ -7,9 +7,8 @@ since a pod that many orders want will find further ones to open while it stands
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_stow.fulfilment.dispatch import Units
 from robo_stow.fulfilment.orderbook import Line, OrderBook
@@ -17,11 +16,11 @@ from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.stock import StockMirror
 from robo_stow.fulfilment.ways import FAR, Ways
 
-BACKLOG_SHARE = 0.5
+BACKLOG_SHARE = 0.2
 """Worth of a backlog line beside an open one."""
 BACKLOG_CAP = 6.0
 """Backlog lines that count at most."""
-HANDLING = 60.0
+HANDLING = 240.0
 """Seconds a visit costs whatever the distance: lifting, turning, changing pods, putting away."""
 SHORTLIST = 24
 """Pods that are compared in full."""
@@ -35,7 +34,7 @@ def choose_pod(
     storage: Storage,
     units: Units,
     ways: Ways,
-    available: Callable[[int], bool],
+    available: NDArray[np.bool_],
     now: float,
 ) -> tuple[int, int]:
     """Pod and unit for the open ``lines`` of a station; (-1, -1) when none can be sent."""
@@ -56,26 +55,30 @@ def choose_pod(
             # A pod with too few pieces leaves a rest for which another must come.
             share = 1.0 if pieces >= line.open else 0.4 * pieces / line.open
             worth[pod] = worth.get(pod, 0.0) + weight * share
-    to_station = ways.to(station)
-    shortlist: list[tuple[float, int]] = []
-    for pod, value in worth.items():
-        if available(pod):
-            steps = int(to_station[storage.place[pod]])
-            if steps < FAR:
-                shortlist.append((value / (HANDLING + 2.0 * steps * ways.seconds_a_step), pod))
-    shortlist.sort(key=lambda entry: (-entry[0], entry[1]))
-    best, chosen = -np.inf, (-1, -1)
-    for _, pod in shortlist[:SHORTLIST]:
-        wanted = sum(
-            book.weight.get(sku, 0.0)
-            for sku, places in stock.by_pod[pod].items()
-            if any(place.free for place in places)
-        )
-        value = worth[pod] + BACKLOG_SHARE * min(wanted, BACKLOG_CAP)
-        cell = int(storage.place[pod])
-        unit, approach = units.nearest(cell, free_units)
-        way = approach + 2.0 * int(to_station[cell])
-        score = value / (HANDLING + way * ways.seconds_a_step)
-        if score > best:
-            best, chosen = score, (pod, unit)
-    return chosen
+    pods = np.fromiter(worth, np.intp, len(worth))
+    values = np.fromiter(worth.values(), np.float64, len(worth))
+    usable = available[pods]
+    pods, values = pods[usable], values[usable]
+    cells = storage.place[pods]
+    steps = 2.0 * ways.to(station)[cells]
+    rough = np.where(steps < FAR, values / (HANDLING + steps * ways.seconds_a_step), 0.0)
+    best = np.argsort(-rough, kind="stable")[:SHORTLIST]
+    best = best[rough[best] > 0.0]
+    if not len(best):
+        return -1, -1
+    unit, approach = units.nearest(cells[best], free_units)
+    wanted = np.array([_wanted(int(pod), stock, book) for pod in pods[best]])
+    value = values[best] + BACKLOG_SHARE * np.minimum(wanted, BACKLOG_CAP)
+    score = value / (HANDLING + (steps[best] + approach) * ways.seconds_a_step)
+    chosen = int(np.argmax(score))
+    return int(pods[best[chosen]]), int(unit[chosen])
+
+
+def _wanted(pod: int, stock: StockMirror, book: OrderBook) -> float:
+    """Backlog lines that a pod could serve."""
+    total = 0.0
+    for sku, places in stock.by_pod[pod].items():
+        weight = book.weight.get(sku)
+        if weight and any(place.free for place in places):
+            total += weight
+    return total

@@ -37,7 +37,7 @@ class StockMirror:
     """
 
     def __init__(self, building: Building) -> None:
-        self._building = building
+        self._spec = building.pod
         self.by_sku: dict[str, dict[int, Place]] = {}
         self.by_pod: list[dict[str, list[Place]]] = [{} for _ in range(building.pods)]
         self.total: dict[str, int] = {}
@@ -49,6 +49,7 @@ class StockMirror:
     def on_levels(self, levels: StockLevels) -> list[str]:
         """Take new levels; returns the SKUs of which more is free than before."""
         more: dict[str, None] = {}
+        bins, bins_per_face = self._spec.bins, self._spec.bins_per_face
         for bin_, sku, on_hand, reserved in zip(
             levels.bin, levels.sku, levels.on_hand, levels.reserved, strict=True
         ):
@@ -57,8 +58,8 @@ class StockMirror:
             if place is None:
                 if on_hand == 0:
                     continue
-                pod = self._building.pod_of_bin(bin_)
-                place = places[bin_] = Place(bin_, pod, self._building.face_of_bin(bin_), sku)
+                pod, inside = divmod(bin_, bins)
+                place = places[bin_] = Place(bin_, pod, inside // bins_per_face, sku)
                 self.by_pod[pod].setdefault(sku, []).append(place)
             place.on_hand, place.reserved = on_hand, reserved
             place.doubted_until = 0.0

@@ -2,7 +2,7 @@
 
 Stages of a trip::
 
-    FETCH -> (READY ->) TRAVEL -> AT <-> TURN -> TRAVEL (next station) ... -> STORE
+    FETCH -> (FACE ->) (READY ->) TRAVEL -> AT <-> TURN -> TRAVEL (next station) ... -> STORE
                  a unit that goes down with the pod: STRANDED -> ... when it works again
                  a unit that goes down before:       UNITLESS -> FETCH by another unit
 
@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from robo_stow.floor.building import Building, Station
 from robo_stow.fulfilment.dispatch import Priority, Units
@@ -34,6 +37,7 @@ class Stage(Enum):
 
     UNITLESS = auto()
     FETCH = auto()
+    FACE = auto()  # lifted, turning its first face while others are at the station
     READY = auto()  # lifted, waits in its storage cell for room in the station's lane
     TRAVEL = auto()
     AT = auto()  # in the station's cell, the pod's face shown
@@ -47,13 +51,14 @@ class Desk(Protocol):
 
     station: Station
     trips: list[PodTrip]
+    stuck: list[PodTrip]  # pods on units that broke down in the lane
 
     def join(self, trip: PodTrip) -> None:
         """The pod will come."""
         ...
 
-    def first_face(self, trip: PodTrip) -> int:
-        """Face to show on arrival."""
+    def first_face(self, trip: PodTrip, shown: int) -> int:
+        """Face to show on arrival; the pod shows ``shown`` now."""
         ...
 
     def next_action(self, trip: PodTrip, now: float) -> int:
@@ -73,10 +78,10 @@ class PodTrip:
         self.pod = pod
         self.desk: Desk | None = desk
         self.unit = -1
+        self.stuck_at: Desk | None = None  # in whose lane its unit broke down
         self.stage = Stage.UNITLESS
         self.face = 0  # shown, or on the way to be shown, at the station
         self.picks: list[Pick] = []  # not yet ended
-        self.visits: dict[int, list[Pick]] = {}  # given to the station and not done
         self.cell = -1  # storage cell reserved for the pod
 
     @property
@@ -119,28 +124,24 @@ class Trips:
         self._out = out
         self._route = route
         self._ended = ended
-        self._faces = building.pod.faces
+        self._shown = [0] * building.pods  # face that each pod showed last
         self.by_pod: dict[int, PodTrip] = {}
         self.unitless: list[PodTrip] = []
         self._ready: list[PodTrip] = []
         self._later: list[tuple[float, Callable[[float], None]]] = []
-        self._blocked: dict[int, float] = {}  # pod: not to be fetched before
+        self._busy: NDArray[np.bool_] = np.zeros(building.pods, np.bool_)
+        self._blocked_until: NDArray[np.float64] = np.zeros(building.pods)
 
-    def available(self, pod: int, now: float) -> bool:
-        """Whether ``pod`` stands in storage and may be fetched."""
-        if pod in self.by_pod or self._storage.place[pod] < 0:
-            return False
-        until = self._blocked.get(pod)
-        if until is not None:
-            if now < until:
-                return False
-            del self._blocked[pod]
-        return True
+    def available(self, now: float) -> NDArray[np.bool_]:
+        """Pods that stand in storage and may be fetched, [pods]."""
+        usable: NDArray[np.bool_] = (self._storage.place >= 0) & ~self._busy
+        return usable & (self._blocked_until <= now)
 
     def start(self, pod: int, unit: int, desk: Desk, now: float) -> PodTrip:
         """Send ``unit`` to fetch ``pod`` for ``desk``."""
         trip = PodTrip(self, pod, desk)
         self.by_pod[pod] = trip
+        self._busy[pod] = True
         desk.join(trip)
         self._fetch(trip, unit, now)
         return trip
@@ -175,7 +176,7 @@ class Trips:
         """Give a free unit to the first pod that lost its own; False when none needs or gets it."""
         while self.unitless:
             trip = self.unitless[0]
-            unit, _ = self._units.nearest(int(self._storage.place[trip.pod]), self._units.free())
+            unit = self._units.nearest_free(int(self._storage.place[trip.pod]))
             if unit < 0:
                 return False
             self.unitless.pop(0)
@@ -193,12 +194,18 @@ class Trips:
             self._storage.put(trip.pod, -1)
             self._keep(trip, home)  # until the unit has left it
             assert trip.desk is not None
-            if room(trip.desk):
-                self._depart(trip, now)
+            trip.face = trip.desk.first_face(trip, self._shown[trip.pod])
+            busy = any(other.in_lane for other in trip.desk.trips)
+            if busy and trip.face != self._shown[trip.pod]:
+                trip.stage = Stage.FACE
+                self._turn(trip, home, False, now)
             else:
-                trip.stage = Stage.READY
-                self._ready.append(trip)
+                self._lifted(trip, now)
+        elif trip.stage is Stage.FACE:
+            self._shown[trip.pod] = trip.face
+            self._lifted(trip, now)
         elif trip.stage in (Stage.TRAVEL, Stage.TURN):
+            self._shown[trip.pod] = trip.face
             trip.stage = Stage.AT
             self.poke(trip, now)
         elif trip.stage is Stage.STORE:
@@ -225,6 +232,9 @@ class Trips:
     def unit_up(self, trip: PodTrip, now: float) -> None:
         """The unit works again: the pod goes on to where it is needed now."""
         if trip.stage is Stage.STRANDED:
+            if trip.stuck_at is not None:
+                trip.stuck_at.stuck.remove(trip)
+                trip.stuck_at = None
             if self._units.load[trip.unit] == Load.POD:
                 self._send_on(trip, now)
             else:  # it went down just after it had set the pod down
@@ -239,30 +249,43 @@ class Trips:
         cell = int(self._storage.place[trip.pod])
         self._units.send(unit, cell, Operation.LIFT, False, Priority.FETCH, now)
 
+    def _lifted(self, trip: PodTrip, now: float) -> None:
+        """Ready to go, when there is room in the lane."""
+        assert trip.desk is not None
+        if room(trip.desk):
+            self._depart(trip, now)
+        else:
+            trip.stage = Stage.READY
+            self._ready.append(trip)
+
     def _depart(self, trip: PodTrip, now: float) -> None:
         """Go to the station of the trip's desk."""
         if trip in self._ready:
             self._ready.remove(trip)
         self._keep(trip, -1)
         assert trip.desk is not None
-        trip.face = trip.desk.first_face(trip)
+        trip.face = trip.desk.first_face(trip, self._shown[trip.pod])
         trip.stage = Stage.TRAVEL
         self._deliver(trip, now)
 
     def _deliver(self, trip: PodTrip, now: float) -> None:
         assert trip.desk is not None
-        cell = trip.desk.station.cell
-        self._units.send(trip.unit, cell, Operation.FACE + trip.face, True, Priority.DELIVER, now)
+        self._turn(trip, trip.desk.station.cell, True, now)
+
+    def _turn(self, trip: PodTrip, cell: int, hold: bool, now: float) -> None:
+        """Show the trip's face in ``cell``."""
+        operation = Operation.FACE + trip.face
+        self._units.send(trip.unit, cell, operation, hold, Priority.DELIVER, now)
 
     def _leave(self, trip: PodTrip, now: float) -> None:
         """Done at this station."""
         assert trip.desk is not None
-        trip.desk.trips.remove(trip)
-        trip.desk = None
         if self._units.down[trip.unit]:
             self._strand(trip)
-        else:
-            self._send_on(trip, now)
+            return
+        trip.desk.trips.remove(trip)
+        trip.desk = None
+        self._send_on(trip, now)
 
     def _send_on(self, trip: PodTrip, now: float) -> None:
         desk = self._route(trip, now)
@@ -288,11 +311,19 @@ class Trips:
         self._alarm(
             now, "rejected", f"unit {trip.unit}, pod {trip.pod}: {trip.stage.name.lower()} {goal}"
         )
-        if trip.stage is Stage.FETCH:
+        carried = self._units.load[trip.unit] == Load.POD
+        if trip.stage is Stage.FETCH and carried:  # it had lifted the pod, and then went down
+            self.reported(trip, ErrandResult.DONE, now)
+        elif trip.stage is Stage.FETCH:
             unit = trip.unit
             self._units.release(unit)
             self._cancel(trip, now)
             self._ended(unit, now)
+        elif not carried:  # it had set the pod down, and then went down
+            self._storage.put(trip.pod, int(self._storage.told[trip.pod]))
+            self._end(trip, now)
+        elif trip.stage is Stage.FACE:
+            self._lifted(trip, now)
         elif trip.stage is Stage.STORE:
             self._storage.shun(trip.cell, now)
             self._keep(trip, -1)
@@ -314,20 +345,26 @@ class Trips:
         """Give up a trip whose pod has not been lifted; the pod rests for a while."""
         if trip.desk is not None:
             trip.desk.withdraw(trip, now)
-        self._blocked[trip.pod] = now + 6.0 * RETRY
+        self._blocked_until[trip.pod] = now + 6.0 * RETRY
         self._drop(trip)
 
     def _strand(self, trip: PodTrip) -> None:
         if trip in self._ready:
             self._ready.remove(trip)
-        self._keep(trip, -1)
+        # The cell it was to be set down in stays reserved: traffic may still know that errand.
         self._storage.put(trip.pod, -1)
-        trip.stage = Stage.STRANDED
         if trip.desk is not None:
             trip.desk.trips.remove(trip)
+            station = trip.desk.station
+            if int(self._units.cell[trip.unit]) in (station.cell, *station.queue):
+                trip.stuck_at = trip.desk
+                trip.desk.stuck.append(trip)
             trip.desk = None
+        trip.stage = Stage.STRANDED
 
     def _end(self, trip: PodTrip, now: float) -> None:
+        if trip.desk is not None:
+            trip.desk.withdraw(trip, now)
         self._units.release(trip.unit)
         self._drop(trip)
         self._ended(trip.unit, now)
@@ -335,6 +372,7 @@ class Trips:
     def _drop(self, trip: PodTrip) -> None:
         self._keep(trip, -1)
         del self.by_pod[trip.pod]
+        self._busy[trip.pod] = False
         if trip.desk is not None:
             trip.desk.trips.remove(trip)
             trip.desk = None
@@ -353,4 +391,4 @@ class Trips:
 
 def room(desk: Desk) -> bool:
     """Whether one more unit may drive into the lane of the desk's station."""
-    return sum(trip.in_lane for trip in desk.trips) <= len(desk.station.queue)
+    return len(desk.stuck) + sum(trip.in_lane for trip in desk.trips) <= len(desk.station.queue)

@@ -47,18 +47,12 @@ class Ways:
             table = self._from[cell] = self._table(cell, forward=True)
         return table
 
-    def straight(self, cells: I32, cell: int) -> I32:
-        """Steps from ``cells`` to ``cell`` for empty units, which pass beneath pods."""
-        row, col = np.divmod(cells, self.width)
-        to_row, to_col = divmod(cell, self.width)
-        steps: I32 = (np.abs(row - to_row) + np.abs(col - to_col)).astype(np.int32)
-        return steps
-
     def _table(self, start: int, forward: bool) -> I32:
         exits, count = self._exits, len(self._exits)
         steps = np.full(count, FAR, np.int32)
         steps[start] = 0
         front = np.array([start], np.int64)
+        first = np.empty(count, np.int64)  # place of a cell among those reached in one step
         distance = 0
         while len(front):
             distance += 1
@@ -70,8 +64,11 @@ class Ways:
                     before = front - offset
                     before = before[(before >= 0) & (before < count)]
                     found.append(before[(exits[before] >> heading & 1) == 1])
-            reached = np.unique(np.concatenate(found))
+            reached = np.concatenate(found)
             reached = reached[steps[reached] == FAR]
+            order = np.arange(len(reached))
+            first[reached] = order
+            reached = reached[first[reached] == order]  # each once
             steps[reached] = distance
             front = reached[~self._storage[reached]]
         steps.setflags(write=False)
