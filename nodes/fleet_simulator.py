@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
 
 CLOCK_DEPTH = 10
+SHORTEST_TIMER = 0.005
+"""Wall time between looks at the clock; above 20 times real time the heartbeats drive it on."""
+REPEAT_SECONDS = 0.01
+"""Wall time after which a halted clock is published again: clocks are read with best effort."""
 
 
 class FleetSimulatorNode(CoreNode):
@@ -85,12 +89,17 @@ class FleetSimulatorNode(CoreNode):
         )
         self._last_tick = round(minutes * 60.0 / self.period) if minutes else math.inf
         self._ticks = 0
+        self._said_at = 0.0  # wall time of the last clock message
         self._reached: dict[str, tuple[float, float]] = {}  # node: building time, wall time heard
         self._deadline: float | None = time.monotonic() + timeout
         self._clock_out = self.create_publisher(Clock, topics.CLOCK, CLOCK_DEPTH)
         self.create_subscription(Heartbeat, topics.HEARTBEAT, self._on_heartbeat, qos.COMMAND)
+        self._interval = self.period / speed  # wall time of a period
+        self._due = 0.0  # wall time of the next one
         self.create_timer(
-            self.period / speed, self.on_timer, clock=RosClock(clock_type=ClockType.STEADY_TIME)
+            max(self._interval, SHORTEST_TIMER),
+            self.on_timer,
+            clock=RosClock(clock_type=ClockType.STEADY_TIME),
         )
 
     @property
@@ -102,22 +111,23 @@ class FleetSimulatorNode(CoreNode):
         return self._ticks * self.period
 
     def on_timer(self) -> None:
-        """Advance the building by one period, unless somebody has to be waited for."""
+        """Advance the building by one period when it is time and nobody has to be waited for."""
         wall = time.monotonic()
-        if self.finished or not self._may_start(wall):
+        if self.finished or wall < self._due or not self._may_start(wall):
             return
         slowest = min(
             (at for at, heard in self._reached.values() if wall - heard < self._patience),
             default=math.inf,
         )
-        if self.now() + self.period > slowest + self._lead:
+        if self.now() + self.period < slowest + self._lead + self.period / 2:
+            self._ticks += 1
+            self._due = max(self._due + self._interval, wall)
+            self.step(self.now())
+        elif wall - self._said_at < REPEAT_SECONDS:
             return
-        self._ticks += 1
-        now = self.now()
-        self.step(now)
+        self._said_at = wall
         clock = Clock()
-        nanoseconds = round(now * 1e9)
-        clock.clock.sec, clock.clock.nanosec = divmod(nanoseconds, 1_000_000_000)
+        clock.clock.sec, clock.clock.nanosec = divmod(round(self.now() * 1e9), 1_000_000_000)
         self._clock_out.publish(clock)
 
     def _may_start(self, wall: float) -> bool:
@@ -135,6 +145,7 @@ class FleetSimulatorNode(CoreNode):
     def _on_heartbeat(self, beat: Heartbeat) -> None:
         stamp = beat.stamp.sec + beat.stamp.nanosec * 1e-9
         self._reached[beat.node] = (stamp, time.monotonic())
+        self.on_timer()  # may be the one that was waited for
 
 
 def main(args: Sequence[str] | None = None) -> int:

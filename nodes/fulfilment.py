@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.action import ActionClient
 from rclpy.task import Future
-from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow_interfaces.action import Lift
 from robo_stow_nodes import topics
 from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
+from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow.messages import (
     CancelRequest,
     Core,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,15 +13,10 @@ from robo_stow.errors import InputError
 from robo_stow.resources import share_dir
 
 
-def file_of(node: str) -> Path:
-    """Parameter file of a kind of node."""
-    return share_dir() / "config" / "nodes" / f"{node}.yaml"
-
-
 @cache
 def defaults(node: str) -> dict[str, Any]:
     """Default parameters of a kind of node."""
-    path = file_of(node)
+    path = share_dir() / "config" / "nodes" / f"{node}.yaml"
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
         return dict(document["/**"]["ros__parameters"])

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from rclpy.timer import Timer
 from robo_stow_interfaces.msg import Heartbeat
 from robo_stow_nodes import parameters, qos, topics
 from robo_stow_nodes.conversions import MESSAGES, SERVICES, Codec, Converter
@@ -33,8 +33,9 @@ from robo_stow.messages import Core, Message, PickVisit, Reply, StowVisit
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
 
-HEARTBEAT_SECONDS = 0.5
-"""Building time between heartbeats; wall time until the clock has started."""
+HEARTBEAT_SECONDS = 0.2
+"""Wall time between heartbeats of a node that is not stepped: before the start, or while the
+clock waits for another node. DDS repairs a loss at its writer's next word; this is the word."""
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "events": EventsExecutor,
@@ -50,7 +51,8 @@ class CoreNode(Node):
     other records.
 
     Publishes:
-        /heartbeat (robo_stow_interfaces/Heartbeat): every 0.5 s of building time.
+        /heartbeat (robo_stow_interfaces/Heartbeat): after every step, and every
+            0.2 s of wall time.
 
     Parameters:
         building (str): shipped building or YAML file.
@@ -98,10 +100,7 @@ class CoreNode(Node):
                 self._readers.setdefault(record, []).append(index)
         self._pending: dict[str, tuple[Any, Future]] = {}
         self._snapshots: dict[type, Snapshot] = {}
-        self._steps = 0
         self._step_seconds = 0.0
-        self._beat_at = -1.0
-        self._waiting: Timer | None = None
         self._heart = self.create_publisher(Heartbeat, topics.HEARTBEAT, qos.COMMAND)
         self.connect()
         self.start()
@@ -140,8 +139,7 @@ class CoreNode(Node):
     def start(self) -> None:
         """Create the timers."""
         self.create_timer(self.period, self.on_timer)
-        # Says that the node is there before the building's clock runs.
-        self._waiting = self.create_timer(
+        self.create_timer(
             HEARTBEAT_SECONDS, self.beat, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
@@ -256,11 +254,8 @@ class CoreNode(Node):
 
     def on_timer(self) -> None:
         """Step the cores."""
-        now = self.now()
-        self.step(now)
-        if not 0.0 <= now - self._beat_at < HEARTBEAT_SECONDS:
-            self._beat_at = now
-            self.beat()
+        self.step(self.now())
+        self.beat()
 
     def step(self, now: float) -> None:
         """Step every core once and send what they say."""
@@ -270,7 +265,6 @@ class CoreNode(Node):
             inbox, self._inboxes[index] = self._inboxes[index], []
             said += core.step(now, inbox)
         self._step_seconds += time.perf_counter() - started
-        self._steps += 1
         self.send(said)
 
     def send(self, said: Sequence[Message]) -> None:
@@ -280,9 +274,6 @@ class CoreNode(Node):
 
     def beat(self) -> None:
         """Publish a heartbeat."""
-        if self._steps and self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
         beat = Heartbeat(node=self.get_name(), step_seconds=self._step_seconds)
         beat.stamp = self.get_clock().now().to_msg()
         self._heart.publish(beat)
@@ -353,29 +344,42 @@ def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
     """Run one node as a process until SIGINT or SIGTERM; the body of every node's ``main``.
 
     Returns:
-        Exit code: 0 when stopped by a signal, 2 when the parameters cannot be used.
+        Exit code: 0 when stopped by a signal, 2 when the parameters cannot be used, 1 when the
+        node could not go on.
     """
     given = list(sys.argv[1:] if args is None else args)
-    files = ["--ros-args", "--params-file", str(parameters.file_of(kind.KIND)), "--"]
-    rclpy.init(args=[kind.KIND, *files, *given], signal_handler_options=SignalHandlerOptions.NO)
+    # The one parameter that rclpy declares itself; what the caller says comes later and counts.
+    simulated = str(parameters.defaults(kind.KIND)["use_sim_time"]).lower()
+    preset = ["--ros-args", "-p", f"use_sim_time:={simulated}", "--"]
+    rclpy.init(args=[kind.KIND, *preset, *given], signal_handler_options=SignalHandlerOptions.NO)
     stopper = Stopper()
+    node: CoreNode | None = None
+    executor: Executor | None = None
     try:
         node = kind()
+        executor = EXECUTORS[_executor_name(node)]()
+        executor.add_node(node)
+        spin(executor, lambda: stopper.signal is not None)
+    except (InputError, ParameterException) as error:
+        print(f"{kind.KIND}: {error}", file=sys.stderr)
+        return 2
     except RoboStowError as error:
         print(f"{kind.KIND}: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = EXECUTORS[
-        parameters.declare(node, kind.KIND, "executor", "rclpy executor: events or single")
-    ]()
-    executor.add_node(node)
-    try:
-        spin(executor, lambda: stopper.signal is not None)
+        return 1
     except KeyboardInterrupt:
         pass
     finally:
-        executor.shutdown()
-        node.destroy_node()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
         stopper.restore()
     return 0
+
+
+def _executor_name(node: CoreNode) -> str:
+    wanted = parameters.declare(node, node.KIND, "executor", "rclpy executor: events or single")
+    if wanted not in EXECUTORS:
+        raise InputError(node.KIND, "executor", wanted, f"one of {', '.join(EXECUTORS)} expected")
+    return str(wanted)
