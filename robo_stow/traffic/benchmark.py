@@ -123,7 +123,12 @@ def run_benchmark(
             goal = errands.step(cell, heading)
         used = (time.thread_time_ns() - begin) * 1e-9
         action = planner.step(
-            cell, heading, goal, budget_s=budget_ms * 1e-3 - used, iterations=iterations
+            cell,
+            heading,
+            goal,
+            next_goal=None if pool is None else pool.next_goal,
+            budget_s=max(budget_ms * 1e-3 - used, 1e-6),
+            iterations=iterations,
         )
         spent[t - 1] = (time.thread_time_ns() - begin) * 1e-6
         cell = np.where(action == FORWARD, cell + move[heading], cell).astype(np.int32)
@@ -154,4 +159,4 @@ def run_benchmark(
         bound = round_robin_bound(instance, steps)
         figures["bound"] = bound
         figures["share_of_bound"] = round(errands.done / bound, 4) if bound else None
-    return BenchmarkResult(figures, states, None if pool is None else pool.log(steps))
+    return BenchmarkResult(figures, states, None if pool is None else pool.log())

@@ -47,6 +47,7 @@ class _Input(ctypes.Structure):
         ("cell", _P),
         ("heading", _P),
         ("goal", _P),
+        ("next_goal", _P),
         ("loaded", _P),
         ("frozen", _P),
         ("priority", _P),
@@ -203,6 +204,7 @@ class Planner:
         self._cell = np.zeros(units, np.int32)
         self._heading = np.zeros(units, np.uint8)
         self._goal = np.zeros(units, np.int32)
+        self._next_goal = np.zeros(units, np.int32)
         self._loaded = np.zeros(units, np.uint8)
         self._frozen = np.zeros(units, np.uint8)
         self._priority = np.zeros(units, np.float32)
@@ -210,7 +212,7 @@ class Planner:
         self._blocked = np.zeros(places, np.uint8)
         self._addresses = {
             name: getattr(self, f"_{name}").ctypes.data
-            for name in ("loaded", "frozen", "priority", "standing", "blocked")
+            for name in ("next_goal", "loaded", "frozen", "priority", "standing", "blocked")
         }
         self._input = _Input(
             self._cell.ctypes.data, self._heading.ctypes.data, self._goal.ctypes.data
@@ -233,6 +235,7 @@ class Planner:
         heading: NDArray[np.uint8],
         goal: NDArray[np.int32],
         *,
+        next_goal: NDArray[np.int32] | None = None,
         loaded: NDArray[np.uint8] | None = None,
         frozen: NDArray[np.uint8] | None = None,
         priority: NDArray[np.float32] | None = None,
@@ -247,10 +250,13 @@ class Planner:
             cell: [units] grid index of each unit; no two equal.
             heading: [units] 0..3.
             goal: [units] grid index, or -1: none, the unit stays where it is until pushed.
+            next_goal: [units] grid index of where the unit goes on to at once from its goal, or -1:
+                not known, or it stays there for a while.
             loaded: [units] 1: carries a pod; it enters storage cells only as its goal, and never
                 a cell where a pod stands.
             frozen: [units] 1: must wait in this step; nobody pushes it.
-            priority: [units] 0..4095; larger goes first among those that wait equally long.
+            priority: [units] 0..15; larger goes first, and its delay weighs 1 + priority times. A unit
+                that has waited very long (see `docs/traffic.md`) goes first all the same.
             standing: [height * width] 1: a pod stands on the cell.
             blocked: [height * width] 1: nobody may enter.
             budget_s: thread CPU seconds for the step; what the first plan leaves of it goes into
@@ -273,6 +279,7 @@ class Planner:
         np.copyto(self._goal, goal, casting="same_kind")
         data = self._input
         optional = (
+            ("next_goal", next_goal),
             ("loaded", loaded),
             ("frozen", frozen),
             ("priority", priority),

@@ -44,6 +44,11 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
     heading[0] = unit->heading;
     cost[0] = 0;
     arrived[0] = 0;
+    int32_t next_least = RS_FAR;
+    for (int h = 0; unit->next_goal >= 0 && h < RS_HEADINGS; h++) {
+        int32_t next = rs_distance(&unit->next_table, unit->goal, h);
+        next_least = next < next_least ? next : next_least;
+    }
     for (int n = 0; n < ops->nodes;) {
         const rs_op_node *node = &ops->node[n];
         int d = node->depth;
@@ -65,11 +70,11 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
         } else if (node->action == RS_TURN_CCW) {
             facing = (facing + 3) & 3;
         }
-        /* Once there, whatever follows is free. */
+        /* Once there, whatever follows is free, if it is not known where to go next. */
         arrived[d] = arrived[d - 1] || (at == unit->goal && unit->cell != unit->goal);
         cell[d] = at;
         heading[d] = facing;
-        cost[d] = arrived[d - 1] ? cost[d - 1] : spent;
+        cost[d] = arrived[d - 1] && next_least >= RS_FAR ? cost[d - 1] : spent;
         n++;
         if (node->op < 0)
             continue;
@@ -79,8 +84,12 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
             c->path[i] = cell[i + 1];
         if (unit->goal < 0)
             c->cost = node->op == ops->wait ? 0 : cost[d];
+        else if (!arrived[d])
+            c->cost = cost[d] + rs_distance(&unit->table, at, facing);
+        else if (next_least < RS_FAR)
+            c->cost = cost[d] + rs_distance(&unit->next_table, at, facing) - next_least;
         else
-            c->cost = cost[d] + (arrived[d] ? 0 : rs_distance(&unit->table, at, facing));
+            c->cost = cost[d];
     }
     return sort_by_cost(found, count, out);
 }

@@ -16,6 +16,8 @@ typedef struct {
     int loaded;
     int frozen;              /* may only wait */
     rs_table table;          /* distances to the goal; unused without a goal */
+    int32_t next_goal;       /* dense id of the goal after that, or -1 */
+    rs_table next_table;
     const uint8_t *standing; /* [cells] pods that a loaded unit cannot pass */
     const uint8_t *blocked;  /* [cells] */
 } rs_situation;

@@ -18,6 +18,11 @@
 /* Reading the clock is a system call: look at it once in so many attempts. */
 enum { RS_CLOCK_INTERVAL = 16 };
 
+/* A unit waits beyond measure after these steps and so many times its distance. */
+enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
+
+#define RS_PRIORITY_MAX 15.0f
+
 /* Temperature at the start of the improvement, in travel cost. */
 static const double RS_HEAT = 1.0;
 
@@ -31,8 +36,11 @@ struct rs_planner {
     uint8_t *standing, *blocked;  /* [cells] */
     int32_t *claimed;             /* [cells] scratch of the final check, all -1 */
     int32_t *goal;                /* [units] dense ids of this step */
+    int32_t *next_goal;           /* [units] */
     int32_t *goal_before;         /* [units] */
     int32_t *waiting;             /* [units] steps since the goal was given */
+    int32_t *patience;            /* [units] steps after which the unit has waited too long */
+    int32_t *distance;            /* [units] travel cost to the goal */
     int32_t *expected;            /* [units] cell*4+heading after the last step, or -1 */
     int16_t *left_over;           /* [units] operation that continues the last step's */
     int32_t *order, *scratch;     /* [units] */
@@ -75,15 +83,19 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->blocked = calloc(cells, 1);
     p->claimed = malloc(cells * sizeof *p->claimed);
     p->goal = malloc(n * sizeof *p->goal);
+    p->next_goal = malloc(n * sizeof *p->next_goal);
     p->goal_before = malloc(n * sizeof *p->goal_before);
     p->waiting = calloc(n, sizeof *p->waiting);
+    p->patience = calloc(n, sizeof *p->patience);
+    p->distance = calloc(n, sizeof *p->distance);
     p->expected = malloc(n * sizeof *p->expected);
     p->left_over = calloc(n, sizeof *p->left_over);
     p->order = malloc(n * sizeof *p->order);
     p->scratch = malloc(n * sizeof *p->scratch);
     p->key = malloc(n * sizeof *p->key);
-    if (!p->standing || !p->blocked || !p->claimed || !p->goal || !p->goal_before || !p->waiting ||
-        !p->expected || !p->left_over || !p->order || !p->scratch || !p->key)
+    if (!p->standing || !p->blocked || !p->claimed || !p->goal || !p->next_goal ||
+        !p->goal_before || !p->waiting || !p->patience || !p->distance || !p->expected ||
+        !p->left_over || !p->order || !p->scratch || !p->key)
         goto fail;
     memset(p->claimed, -1, cells * sizeof *p->claimed);
     memset(p->goal_before, -1, n * sizeof *p->goal_before);
@@ -112,8 +124,11 @@ void rs_planner_free(rs_planner *p)
     free(p->blocked);
     free(p->claimed);
     free(p->goal);
+    free(p->next_goal);
     free(p->goal_before);
     free(p->waiting);
+    free(p->patience);
+    free(p->distance);
     free(p->expected);
     free(p->left_over);
     free(p->order);
@@ -147,12 +162,14 @@ static int read_units(rs_planner *p, const rs_planner_input *in, int32_t *unit)
     int32_t u = 0;
     for (; u < p->units && !error; u++) {
         int32_t cell = cell_at(&p->grid, in->cell[u]);
+        int32_t next = in->next_goal ? in->next_goal[u] : -1;
+        p->next_goal[u] = next == -1 ? -1 : cell_at(&p->grid, next);
         p->goal[u] = in->goal[u] == -1 ? -1 : cell_at(&p->grid, in->goal[u]);
         if (cell < 0)
             error = RS_PLAN_BAD_CELL;
         else if (in->heading[u] >= RS_HEADINGS)
             error = RS_PLAN_BAD_HEADING;
-        else if (in->goal[u] != -1 && p->goal[u] < 0)
+        else if ((in->goal[u] != -1 && p->goal[u] < 0) || (next != -1 && p->next_goal[u] < 0))
             error = RS_PLAN_BAD_GOAL;
         else if (occupant[(int64_t)cell * RS_OCCUPANCY_STRIDE] >= 0)
             error = RS_PLAN_SHARED_CELL;
@@ -216,37 +233,73 @@ static void continue_plan(rs_planner *p, const rs_planner_input *in)
     }
 }
 
+static float priority_of(const rs_planner_input *in, int32_t unit)
+{
+    float priority = in->priority ? in->priority[unit] : 0.0f;
+    return priority > 0.0f ? priority < RS_PRIORITY_MAX ? priority : RS_PRIORITY_MAX : 0.0f;
+}
+
 static int descending(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* Those who have waited longest for their goal first, then the given priority, then the number. */
+/* Units that have waited beyond all measure go first, longest first, so that none starves. Of the
+ * others the greater priority goes first, then the one nearer to its goal: it is soon out of the
+ * way. */
 static void rank_units(rs_planner *p, const rs_planner_input *in)
 {
     for (int32_t u = 0; u < p->units; u++) {
-        if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->joint.cell[u] || p->goal[u] < 0)
+        int32_t steps = p->distance[u] / RS_STEP_COST;
+        if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->joint.cell[u] || p->goal[u] < 0) {
             p->waiting[u] = 0;
-        else if (p->waiting[u] < 0xFFFF)
+            p->patience[u] = RS_PATIENCE + RS_PATIENCE_FACTOR * (steps < 0x1000 ? steps : 0x1000);
+        } else if (p->waiting[u] < 0xFFFF) {
             p->waiting[u]++;
+        }
         p->goal_before[u] = p->goal[u];
-        float priority = in->priority ? in->priority[u] : 0.0f;
-        uint64_t level = priority <= 0.0f ? 0 : priority >= 4095.0f ? 0xFFFFFF
-                                                : (uint64_t)(priority * 4096.0f);
-        /* A loaded unit leaves its storage cell before an empty one passes beneath: the empty one
-         * can wait elsewhere, and must, or both would wait for ever at a cell with one way out. */
-        uint64_t leaving = in->loaded && in->loaded[u] && p->goal[u] >= 0 &&
-                           p->goal[u] != p->joint.cell[u] && p->grid.storage[p->joint.cell[u]];
-        p->key[u] = (p->goal[u] >= 0 ? UINT64_C(1) << 63 : 0) | leaving << 62 |
-                    (uint64_t)p->waiting[u] << 44 |
-                    level << 20 | (uint64_t)(0xFFFFF - u);
+        uint64_t key = 0, level = (uint64_t)(priority_of(in, u) * 256.0f);
+        if (p->waiting[u] > p->patience[u])
+            key = (UINT64_C(0x10000) | (uint64_t)p->waiting[u]) << 46;
+        else if (p->goal[u] >= 0)
+            key = level << 36 | (uint64_t)(0xFFFF - (steps < 0xFFFF ? steps : 0xFFFF)) << 20;
+        p->key[u] = key | (uint64_t)(0xFFFFF - u);
     }
     qsort(p->key, (size_t)p->units, sizeof *p->key, descending);
     for (int32_t i = 0; i < p->units; i++) {
         int32_t u = 0xFFFFF - (int32_t)(p->key[i] & 0xFFFFF);
         p->order[i] = u;
         p->search.rank[u] = i;
+    }
+}
+
+/* Lists what every unit can do. */
+static void list_candidates(rs_planner *p, const rs_planner_input *in)
+{
+    rs_joint *j = &p->joint;
+    for (int32_t u = 0; u < p->units; u++) {
+        rs_situation s = {.cell = j->cell[u],
+                          .heading = in->heading[u],
+                          .goal = p->goal[u],
+                          .loaded = in->loaded && in->loaded[u],
+                          .frozen = in->frozen && in->frozen[u],
+                          .next_goal = -1,
+                          .standing = p->standing,
+                          .blocked = p->blocked};
+        p->distance[u] = 0;
+        if (s.goal >= 0) {
+            s.table = rs_tables_get(&p->tables, s.goal, s.loaded, s.cell);
+            p->distance[u] = rs_distance(&s.table, s.cell, s.heading);
+        }
+        if (s.goal >= 0 && p->next_goal[u] >= 0 && p->next_goal[u] != s.goal &&
+            p->distance[u] <= p->ops.depth * RS_STEP_COST) {
+            s.next_goal = p->next_goal[u];
+            s.next_table = rs_tables_get(&p->tables, s.next_goal, s.loaded, s.goal);
+        }
+        j->candidates[u] =
+            rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
+        j->weight[u] = 1.0 + (double)priority_of(in, u);
     }
 }
 
@@ -270,7 +323,9 @@ static void improve(rs_planner *p, const rs_planner_input *in, double started)
         }
         int32_t u = (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
         double chance = (double)((next_random(p) >> 11) + 1) * 0x1p-53;
-        p->stats.accepted += rs_search_improve(&p->search, u, -heat * log(chance));
+        /* The first of all only takes what is better: it is on its way in bounded time. */
+        double slack = p->search.rank[u] == 0 ? -0.5 : -heat * log(chance);
+        p->stats.accepted += rs_search_improve(&p->search, u, slack);
     }
     p->stats.attempts = attempts;
 }
@@ -307,16 +362,8 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     read_mask(&p->grid, in->standing, p->standing);
     if (read_mask(&p->grid, in->blocked, p->blocked))
         rs_tables_forget(&p->tables);
+    list_candidates(p, in);
     rank_units(p, in);
-    for (int32_t u = 0; u < p->units; u++) {
-        rs_situation s = {j->cell[u], in->heading[u], p->goal[u], in->loaded && in->loaded[u],
-                          in->frozen && in->frozen[u], {0}, p->standing, p->blocked};
-        if (s.goal >= 0 && !s.frozen)
-            s.table = rs_tables_get(&p->tables, s.goal, s.loaded, s.cell);
-        j->candidates[u] =
-            rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
-        j->weight[u] = 1.0;
-    }
     continue_plan(p, in);
     for (int32_t i = 0; i < p->units; i++) {
         if (limited && i % RS_CLOCK_INTERVAL == 0 && cpu_now() - started >= in->budget)

@@ -24,16 +24,17 @@ typedef struct {
 } rs_planner_config;
 
 typedef struct {
-    const int32_t *cell;     /* [units] grid index */
-    const uint8_t *heading;  /* [units] */
-    const int32_t *goal;     /* [units] grid index, or -1 */
-    const uint8_t *loaded;   /* [units] or NULL */
-    const uint8_t *frozen;   /* [units] or NULL */
-    const float *priority;   /* [units] or NULL */
-    const uint8_t *standing; /* [height*width] or NULL */
-    const uint8_t *blocked;  /* [height*width] or NULL */
-    double budget;           /* thread CPU seconds for the step; 0: one plan, no improvement */
-    int64_t iterations;      /* >= 0: exactly so many improvement attempts instead */
+    const int32_t *cell;      /* [units] grid index */
+    const uint8_t *heading;   /* [units] */
+    const int32_t *goal;      /* [units] grid index, or -1 */
+    const int32_t *next_goal; /* [units] where it goes on to from its goal, or -1; or NULL */
+    const uint8_t *loaded;    /* [units] or NULL */
+    const uint8_t *frozen;    /* [units] or NULL */
+    const float *priority;    /* [units] or NULL */
+    const uint8_t *standing;  /* [height*width] or NULL */
+    const uint8_t *blocked;   /* [height*width] or NULL */
+    double budget;            /* thread CPU seconds for the step; 0: one plan, no improvement */
+    int64_t iterations;       /* >= 0: exactly so many improvement attempts instead */
 } rs_planner_input;
 
 typedef struct {

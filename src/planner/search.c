@@ -130,5 +130,6 @@ int rs_search_yield(rs_search *s, int32_t unit)
 
 int rs_search_improve(rs_search *s, int32_t unit, double slack)
 {
-    return search_chain(s, unit, s->joint->candidates[unit], -1, slack);
+    /* The first in rank is never pushed. */
+    return search_chain(s, unit, s->joint->candidates[unit], 0, slack);
 }

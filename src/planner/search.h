@@ -8,7 +8,7 @@
 #include "joint.h"
 
 /* Limits of one attempt: length of the chain, pushes of the same unit, pushes in all. */
-enum { RS_CHAIN_MAX = 64, RS_VISITS_MAX = 8, RS_PUSHES_MAX = 256 };
+enum { RS_CHAIN_MAX = 64, RS_VISITS_MAX = 8, RS_PUSHES_MAX = 64 };
 
 typedef struct {
     int32_t unit;

@@ -20,8 +20,8 @@ int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, in
     size_t slots = memory / (cells * sizeof *t->entries);
     if (slots > cells * (size_t)modes)
         slots = cells * (size_t)modes;
-    if (slots < 1)
-        slots = 1;
+    if (slots < 2)
+        slots = 2; /* a unit uses two at a time */
     t->slots = (int32_t)slots;
     size_t queue = 12 * cells + RS_HEADINGS;
     t->entries = malloc(slots * cells * sizeof *t->entries);

@@ -48,7 +48,7 @@ typedef struct {
     int32_t least, most;    /* totals in the queue */
 } rs_tables;
 
-/* A table as seen by one unit, valid until the next rs_tables_get. */
+/* A table as seen by one unit, valid until the next rs_tables_get but one. */
 typedef struct {
     const uint32_t *entry;
     const rs_grid *grid;
