@@ -1,0 +1,449 @@
+"""Nodes over real DDS: a site in several processes, restarts, late joiners, broken messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from robo_stow import messages as records
+from robo_stow.floor.building import CellKind
+from robo_stow.floor.load import load_building
+from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.resources import share_dir
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
+from robo_stow_interfaces import action, msg, srv
+from robo_stow_nodes import fleet_simulator, qos, topics
+from robo_stow_nodes.conversions import Converter
+from robo_stow_nodes.drive_unit import DriveUnitNode
+from robo_stow_nodes.fulfilment import FulfilmentNode
+from robo_stow_nodes.inventory import InventoryNode
+from robo_stow_nodes.monitor import MonitorNode
+from robo_stow_nodes.pick_station import PickStationNode
+from robo_stow_nodes.robo_stow_lifter import RoboStowLifterNode
+from robo_stow_nodes.shell import EXECUTORS
+from robo_stow_nodes.stow_station import StowStationNode
+from robo_stow_nodes.traffic_manager import TrafficManagerNode
+from rosgraph_msgs.msg import Clock
+
+NODES = (
+    "drive_unit",
+    "fleet_simulator",
+    "fulfilment",
+    "inventory",
+    "monitor",
+    "pick_station",
+    "robo_stow_lifter",
+    "stow_station",
+    "traffic_manager",
+)
+BUILDING = load_building("demo")
+
+
+class Graph:
+    """Nodes of this process, spun by hand, and processes of their own."""
+
+    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+        self.executor = EXECUTORS["events"]()
+        self.nodes: list[Node] = []
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log = log
+        self._environment = environment
+
+    def add(self, node: Any) -> Any:
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def host(self, kind: Any, *, called: str | None = None, **parameters: Any) -> Any:
+        """A node in this process."""
+        values = {"use_sim_time": True, **parameters}
+        return self.add(
+            kind(
+                parameter_overrides=[Parameter(name, value=v) for name, v in values.items()],
+                cli_args=["--ros-args", "-r", f"__node:={called or kind.KIND}"],
+            )
+        )
+
+    def start(self, name: str, **parameters: Any) -> subprocess.Popen[bytes]:
+        """A node in a process of its own."""
+        options = [
+            part
+            for key, value in parameters.items()
+            for part in ("-p", f"{key}:={json.dumps(value)}")
+        ]
+        with self.log(name).open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", f"robo_stow_nodes.{name}", "--ros-args", *options],
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.processes[name]
+
+    def log(self, name: str) -> Path:
+        return self._log / f"{name}.log"
+
+    def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            self.executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def stop(self, number: int = signal.SIGINT) -> dict[str, int]:
+        """Signals the processes; their exit codes."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(number)
+        return {name: process.wait(20) for name, process in self.processes.items()}
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+
+
+@pytest.fixture
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
+    # Runs side by side on one machine must not hear one another.
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    graph = Graph(tmp_path, dict(os.environ))
+    yield graph
+    graph.close()
+    rclpy.shutdown()
+
+
+class Listener(Node):
+    """Collects the records of some topics and the nodes' heartbeats."""
+
+    def __init__(self, *wanted: type) -> None:
+        super().__init__("listener")
+        self.heard: dict[type, list[Any]] = {record: [] for record in wanted}
+        self.beats: dict[str, list[float]] = {}
+        for record in wanted:
+            codec = Converter(BUILDING).codec(record)
+            self.create_subscription(
+                codec.message,
+                topics.TOPICS[record],
+                lambda m, r=record, c=codec: self.heard[r].append(c.decode(m)),
+                qos.of(record),
+            )
+        self.create_subscription(msg.Heartbeat, topics.HEARTBEAT, self._on_beat, qos.COMMAND)
+
+    def _on_beat(self, beat: Any) -> None:
+        stamp = beat.stamp.sec + beat.stamp.nanosec * 1e-9
+        self.beats.setdefault(beat.node, []).append(stamp)
+
+
+def call(graph: Graph, node: Node, kind: type, name: str, request: Any) -> Any:
+    client = node.create_client(kind, name)
+    assert graph.spin_until(client.service_is_ready, 20.0)
+    future = client.call_async(request)
+    assert graph.spin_until(future.done, 10.0)
+    return future.result()
+
+
+# -- a site ---------------------------------------------------------------------------------------
+
+
+def test_a_site_in_several_processes_survives_the_loss_of_two(graph: Graph, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'ledger.db'}"
+    graph.start("traffic_manager")
+    graph.start("inventory", database=database)
+    graph.start("fleet_simulator", speed=1000.0, minutes=4.0, start_timeout=60.0)
+    for kind in (FulfilmentNode, RoboStowLifterNode, PickStationNode, StowStationNode):
+        graph.host(kind)
+    monitor = graph.host(MonitorNode)
+    listener = graph.add(Listener(records.Release, records.ErrandReports))
+
+    def reached(seconds: float) -> Callable[[], bool]:
+        return lambda: monitor.core.now >= seconds
+
+    assert graph.spin_until(reached(45.0), 90.0)
+    first_epoch = max(release.epoch for release in listener.heard[records.Release])
+    for name in ("traffic_manager", "inventory"):
+        graph.processes[name].kill()
+        graph.processes[name].wait()
+    graph.start("traffic_manager")
+    graph.start("inventory", database=database)
+    assert graph.spin_until(reached(239.0), 90.0)
+
+    figures = monitor.core.figures()
+    assert figures["conflicts"] == 0, monitor.core.alarms[:5]
+    assert figures["orders_received"] > 0
+    assert figures["lines_picked"] > 0
+    assert figures["pallets_lifted"] > 0
+    assert max(release.epoch for release in listener.heard[records.Release]) > first_epoch
+    assert graph.stop() == {"traffic_manager": 0, "inventory": 0, "fleet_simulator": 0}
+    from robo_stow.inventory.core import InventoryCore
+
+    ledger = InventoryCore(BUILDING, BUILDING.seed, database)
+    assert ledger.audit() == []
+    ledger.close()
+
+
+def test_the_other_nodes_run_alone_and_end_cleanly(graph: Graph) -> None:
+    listener = graph.add(Listener())
+    names = set(NODES) - {"traffic_manager", "inventory", "fleet_simulator"}  # as above
+    for name in sorted(names):
+        graph.start(name)
+    assert graph.spin_until(lambda: set(listener.beats) >= names, 60.0)
+    assert graph.stop(signal.SIGTERM) == dict.fromkeys(names, 0)
+    for name in names:
+        assert "Traceback" not in graph.log(name).read_text(), name
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [("building:=nowhere", "nowhere"), ("speed:=-1.0", "speed"), ("seed:=x", "seed")],
+)
+def test_a_wrong_parameter_is_one_line(
+    setting: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fleet_simulator.main(["--ros-args", "-p", setting]) == 2
+    said = capsys.readouterr().err
+    assert named in said
+    assert said.count("\n") == 1
+
+
+def test_run_can_be_interrupted_and_still_reports(graph: Graph, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "robo_stow.cli.main", "run", "demo", "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        listener = graph.add(Listener())
+        assert graph.spin_until(lambda: max(listener.beats.get("monitor", [0.0])) > 5.0, 60.0)
+        process.send_signal(signal.SIGINT)
+        table, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "Orders received" in table
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["simulated_minutes"] * 60.0 > 5.0
+    assert report["conflicts"] == 0
+    assert report["stock_conserved"] is True
+
+
+# -- one node at a time ---------------------------------------------------------------------------
+
+
+def test_a_broken_message_changes_nothing(graph: Graph) -> None:
+    node = graph.host(TrafficManagerNode, use_sim_time=False)
+    inbox: list[Any] = []
+    node.deliver = inbox.append
+    tester = graph.add(Node("tester"))
+    states = tester.create_publisher(msg.FleetState, topics.TOPICS[records.FleetState], 5)
+    assert graph.spin_until(lambda: states.get_subscription_count() > 0, 10.0)
+    states.publish(msg.FleetState(unit=[1, 2], cell=[3]))  # arrays of different lengths
+    errands = tester.create_publisher(msg.Errands, topics.TOPICS[records.Errands], 5)
+    assert graph.spin_until(lambda: errands.get_subscription_count() > 0, 10.0)
+    good: dict[str, Any] = {
+        "unit": [0],
+        "errand": [1],
+        "goal": [5],
+        "operation": [3],
+        "hold": [0],
+        "priority": [0.0],
+    }
+    errands.publish(msg.Errands(**{**good, "operation": [77]}))
+    errands.publish(msg.Errands(**{**good, "unit": [BUILDING.units]}))
+    errands.publish(msg.Errands(**good))
+    assert graph.spin_until(lambda: len(inbox) > 0, 10.0)
+    assert [type(record) for record in inbox] == [records.Errands]
+    assert inbox[0].operation.tolist() == [3]
+
+
+def test_the_inventory_answers_and_refuses(graph: Graph) -> None:
+    graph.host(InventoryNode, use_sim_time=False)
+    tester = graph.add(Node("tester"))
+    stock = graph.add(Listener(records.StockLevels))
+    assert graph.spin_until(lambda: bool(stock.heard[records.StockLevels]), 20.0)
+    levels = stock.heard[records.StockLevels][0]
+    request = srv.Reserve.Request(
+        key="k1", order=["o1"], bin=[levels.bin[0]], sku=[levels.sku[0]], quantity=[1]
+    )
+    name = topics.SERVICES[records.ReserveRequest]
+    first = call(graph, tester, srv.Reserve, name, request)
+    again = call(graph, tester, srv.Reserve, name, request)
+    assert first.ok
+    assert list(first.granted) == list(again.granted) == [1]
+
+    request.bin = [0, 1]
+    refused = call(graph, tester, srv.Reserve, name, request)
+    assert not refused.ok
+    assert "arrays of one length" in refused.reason
+
+    # Who comes late hears everything, with what has changed meanwhile.
+    late = graph.add(Listener(records.StockLevels, records.PodSpace))
+    wanted = {
+        (bin_, sku): reserved
+        for bin_, sku, reserved in zip(levels.bin, levels.sku, levels.reserved, strict=True)
+    }
+    wanted[levels.bin[0], levels.sku[0]] += 1
+    known: dict[tuple[int, str], int] = {}
+
+    def complete() -> bool:
+        for said in late.heard[records.StockLevels]:
+            known.update(zip(zip(said.bin, said.sku, strict=True), said.reserved, strict=True))
+        late.heard[records.StockLevels].clear()
+        return known == wanted
+
+    assert graph.spin_until(complete, 20.0)
+    assert graph.spin_until(lambda: bool(late.heard[records.PodSpace]), 20.0)
+
+
+def test_a_lift_is_an_action_and_an_overload_is_refused(graph: Graph) -> None:
+    graph.host(RoboStowLifterNode, use_sim_time=False)
+    tester = graph.add(Node("tester"))
+    site = BUILDING.lifters[0]
+    client = ActionClient(tester, action.Lift, topics.topic(topics.LIFT, lifter=site.id))
+    assert graph.spin_until(client.server_is_ready, 20.0)
+
+    def lift(**changes: Any) -> Any:
+        goal = {"lifter": site.id, "pallet": "p1", "weight": 500.0, "unit": 0, **changes}
+        sent = client.send_goal_async(action.Lift.Goal(**goal))
+        assert graph.spin_until(sent.done, 10.0)
+        return sent.result()
+
+    assert not lift(unit=BUILDING.units).accepted
+    heavy = lift(weight=BUILDING.lifter.rated_load + 1.0)
+    assert heavy.accepted
+    ended = heavy.get_result_async()
+    assert graph.spin_until(ended.done, 20.0)
+    assert not ended.result().result.ok
+    assert ended.result().result.reason
+    client.destroy()
+
+
+def test_one_robot_follows_its_release_as_a_process(graph: Graph) -> None:
+    units = 2
+    cells, _ = unit_cells(load_building("demo", units=units), BUILDING.seed)
+    start = int(cells[0])
+    free = np.setdiff1d(
+        np.flatnonzero(BUILDING.grid.kind == CellKind.STORAGE), [*pod_cells(BUILDING, 1), *cells]
+    )
+    rows, columns = np.divmod(free, BUILDING.grid.width)
+    row, column = divmod(start, BUILDING.grid.width)
+    goal = int(free[np.argmin(abs(rows - row) + abs(columns - column))])
+
+    for unit in range(units):
+        graph.host(DriveUnitNode, called=f"robot_{unit}", unit=unit, units=units)
+    graph.host(TrafficManagerNode, units=units, unit_nodes=units)
+    listener = graph.add(Listener(records.ErrandReports, records.Alarm))
+    tester = graph.add(Node("tester"))
+    clock = tester.create_publisher(Clock, topics.CLOCK, 10)
+    codec = Converter(BUILDING).codec(records.Errands)
+    errands = tester.create_publisher(codec.message, topics.TOPICS[records.Errands], 10)
+    register = Converter(BUILDING).codec(records.PodRegister)
+    pods = tester.create_publisher(
+        register.message, topics.TOPICS[records.PodRegister], qos.SNAPSHOT
+    )
+    places = pod_cells(BUILDING, BUILDING.seed)
+    pods.publish(
+        register.encode(records.PodRegister(0.0, np.arange(len(places), dtype=np.int32), places))
+    )
+    now = 0.0
+
+    def tick() -> bool:
+        nonlocal now
+        if len(listener.beats) < 3 or min(at[-1] for at in listener.beats.values()) < now - 0.05:
+            return False
+        now += 0.1
+        tenths = round(now * 10)
+        message = Clock()
+        message.clock.sec, message.clock.nanosec = tenths // 10, tenths % 10 * 100_000_000
+        clock.publish(message)
+        if tenths % 20 == 0:
+            errands.publish(
+                codec.encode(
+                    records.Errands(
+                        now,
+                        np.array([0], np.int32),
+                        np.array([1], np.uint32),
+                        np.array([goal], np.int32),
+                        np.array([records.Operation.NONE], np.uint8),
+                        np.array([0], np.uint8),
+                        np.array([1.0], np.float32),
+                    )
+                )
+            )
+        return bool(listener.heard[records.ErrandReports])
+
+    assert graph.spin_until(tick, 40.0)
+    report = listener.heard[records.ErrandReports][0]
+    assert set(report.unit.tolist()) == {0}
+    assert set(report.result.tolist()) == {records.ErrandResult.DONE}, listener.heard[records.Alarm]
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_parameter_file_is_the_default_of_its_node(name: str) -> None:
+    document = yaml.safe_load((share_dir() / "config" / "nodes" / f"{name}.yaml").read_text())
+    values = document["/**"]["ros__parameters"]
+    assert {"building", "units", "seed", "period", "executor", "use_sim_time"} <= set(values)
+
+
+@pytest.mark.parametrize("name", ["warehouse", "drive_unit"])
+def test_launch_files_name_nodes_that_exist(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    def anything(*args: Any, **values: Any) -> Any:
+        if "executable" in values:
+            started.append(values["executable"])
+        return types.SimpleNamespace(args=args, **values)
+
+    for module in (
+        "launch",
+        "launch.actions",
+        "launch.substitutions",
+        "launch_ros",
+        "launch_ros.actions",
+        "launch_ros.parameter_descriptions",
+        "launch_ros.substitutions",
+    ):
+        stand_in = types.ModuleType(module)
+        stand_in.__getattr__ = lambda _: anything  # type: ignore[method-assign]
+        monkeypatch.setitem(sys.modules, module, stand_in)
+    path = share_dir() / "launch" / f"{name}.launch.py"
+    spec = util.spec_from_file_location(f"{name}_launch", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.generate_launch_description()
+    assert started
+    assert set(started) <= set(NODES)
+    if name == "warehouse":
+        assert set(started) == set(NODES) - {"drive_unit"}
