@@ -10,5 +10,5 @@ lock() {
 }
 
 lock installer.txt installer.in "$@"
-lock common.txt base.in dev.in build.in "$@"
+lock common.txt base.in dev.in build.in --constraint installer.txt "$@"
 lock ros.txt ros.in --constraint common.txt "$@"

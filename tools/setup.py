@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -141,6 +142,8 @@ def site_packages(prefix: Path) -> Path:
 def install_requirements(ros: dict) -> str:
     """Makes the virtual environment; returns what identifies the base of all that is built."""
     wheels = not ros
+    if wheels and platform.machine() != "x86_64":
+        fail(f"no wheels of ROS 2 for {platform.machine()}; install and source ROS 2 Jazzy first")
     locks = [REQUIREMENTS / "common.txt", *([REQUIREMENTS / "ros.txt"] if wheels else [])]
     # What everything here stands on: the interpreter, the place and ROS 2.
     foundation = digest(sys.version, sys.base_prefix, str(ROOT), sorted(ros.items()), *locks[1:])
@@ -157,20 +160,16 @@ def install_requirements(ros: dict) -> str:
         options = [] if wheels else ["--system-site-packages"]
         run("virtual environment", [PYTHON, "-m", "venv", *options, VENV], env)
 
-    hashed = ["--require-hashes"]
+    # Copies, not links: the patches below must not reach uv's cache. And uv does not read pip's
+    # configuration: where it finds no registry, pip still may.
+    script = """
+        python -m pip install -qq --require-hashes --requirement "$0" &&
+        { uv pip install --quiet --link-mode copy "$@" || python -m pip install -qq "$@"; }"""
+    arguments = [REQUIREMENTS / "installer.txt", "--require-hashes", "--no-build-isolation"]
     for lock in locks:
-        hashed += ["--requirement", lock]
-    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-qq"]
-    installer = REQUIREMENTS / "installer.txt"
-    # uv takes seconds where pip takes a minute, but does not read pip's configuration: where uv
-    # finds no registry, pip still does.
-    # Copies, not links: the patches below must not reach uv's cache.
-    quick = f"""
-        {shlex.join(map(str, [*pip, "--require-hashes", "--requirement", installer]))} &&
-        {shlex.quote(str(VENV / "bin" / "uv"))} pip install --quiet --link-mode copy \
-            --python {shlex.quote(str(VENV_PYTHON))} {shlex.join(map(str, hashed))}"""
-    slow = shlex.join(map(str, [*pip, *hashed]))
-    run("Python packages", ["sh", "-c", f"({quick}) || {slow}"], env)
+        arguments += ["--requirement", lock]
+    env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    run("Python packages", ["sh", "-c", script, *arguments], env)
     if wheels:
         patch_exported_targets()
     for stamp, value in stamps.items():
