@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from robo_stow.floor.building import Building
 from robo_stow.fulfilment.core import FulfilmentCore
@@ -15,13 +16,16 @@ from robo_stow.monitor import MonitorCore
 from robo_stow.sim.plant import Plant
 from robo_stow.traffic.manager import TrafficManager
 
+if TYPE_CHECKING:
+    from robo_stow.gazebo.plant import GazeboPlant
+
 
 @dataclass(frozen=True)
 class Warehouse:
     """All cores of one site; the order of `cores` is the order in which they are stepped."""
 
     building: Building
-    plant: Plant
+    plant: Plant | GazeboPlant
     lifters: tuple[LifterCore, ...]
     stations: tuple[PickStationCore | StowStationCore, ...]
     inventory: InventoryCore
@@ -50,6 +54,7 @@ def build_warehouse(
     database: str = "sqlite://",
     orders_file: str | None = None,
     clock: Callable[[], float] | None = None,
+    plant: Plant | GazeboPlant | None = None,
 ) -> Warehouse:
     """Build every core of ``building``.
 
@@ -57,10 +62,11 @@ def build_warehouse(
         database: SQLAlchemy URL of the ledger; the default lives in memory.
         orders_file: CSV of orders to use instead of the building's own.
         clock: time source (s) with which planning is measured; decisions never use it.
+        plant: what moves, for this building, seed and orders; by default the embedded plant.
     """
     return Warehouse(
         building=building,
-        plant=Plant(building, seed, orders_file),
+        plant=Plant(building, seed, orders_file) if plant is None else plant,
         lifters=tuple(LifterCore(building, site) for site in building.lifters),
         stations=tuple(
             (PickStationCore if station.kind == "pick" else StowStationCore)(building, station)

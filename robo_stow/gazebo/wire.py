@@ -16,6 +16,7 @@ _FIELDS = {
     "Quaternion": "!x:double=2 !y:double=3 !z:double=4 !w:double=5",
     "Pose": "name:string=1 id:uint32=2 !position:Vector3d=3 !orientation:Quaternion=4",
     "PosesStamped": "!time:Time=1 *pose:Pose=2",
+    "Stamped": "!time:Time=1",  # what begins like PosesStamped
     "Packet": "!stamp:Time=1 !type:string=2 !serialized_data:bytes=3",
     "Publish": "!topic:string=1 !msg_type:string=2 !host:string=3 !port:uint32=4",
     "Publishers": "*publisher:Publish=1",
@@ -30,6 +31,9 @@ _FIELDS = {
     "WorldControl": "pause:bool=1 step:bool=2 multi_step:uint32=3 seed:uint32=5",
     "Factory": "sdf:string=1 pose:Pose=3",
     "Request": "!id:int32=1 !request:string=2 data:string=3",
+    "Response": (
+        "!id:int32=1 !request:string=2 !response:string=3 type:string=4 serialized_data:bytes=5"
+    ),
     "Inertial": (
         "mass:double=1 pose:Pose=2 ixx:double=3 ixy:double=4 ixz:double=5 iyy:double=6 "
         "iyz:double=7 izz:double=8"
@@ -78,9 +82,9 @@ def _classes() -> dict[str, Any]:
 _CLASSES = _classes()
 
 
-def message(name: str, **fields: Any) -> Any:
-    """A new message of Gazebo's type ``gazebo.msgs.NAME``."""
-    return _CLASSES[name](**fields)
+def message(kind: str, /, **fields: Any) -> Any:
+    """A new message of Gazebo's type ``gazebo.msgs.KIND``."""
+    return _CLASSES[kind](**fields)
 
 
 def parse(name: str, data: bytes) -> Any:

@@ -6,7 +6,7 @@ import heapq
 
 import numpy as np
 
-from robo_stow.drive.motion import DriveUnits
+from robo_stow.drive.units import Units
 from robo_stow.floor.building import FaultSpec
 from robo_stow.messages import I32, Release
 
@@ -27,13 +27,13 @@ class Faults:
         heapq.heappush(self._events, (at, self._scheduled, kind, unit))
         self._scheduled += 1
 
-    def strike(self, now: float, units: DriveUnits) -> None:
+    def strike(self, now: float, units: Units) -> None:
         """Let scheduled faults happen that are due at ``now``."""
         while self._events and self._events[0][0] <= now:
             _, _, kind, unit = heapq.heappop(self._events)
             {"stop": units.stop, "kill": units.kill, "reset": units.reset}[kind](unit)
 
-    def hesitate(self, release: Release, taken: I32, units: DriveUnits) -> None:
+    def hesitate(self, release: Release, taken: I32, units: Units) -> None:
         """Make some of the actions late that were newly taken from a release.
 
         Args:

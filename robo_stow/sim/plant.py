@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_stow.drive.motion import DriveUnits
+from robo_stow.drive.units import Units
 from robo_stow.floor.building import Building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.fulfilment.orders import OrderStream
@@ -28,6 +30,28 @@ from robo_stow.sim.lifter_drives import LifterDrives
 from robo_stow.sim.people import Packers, Person
 
 
+def start_charge(building: Building, seed: int) -> NDArray[np.float64]:
+    """Batteries at the start, F64[units], 0..1: different, or all would charge together."""
+    low = (building.drive.charge_below + building.drive.charge_until) / 2
+    rng = np.random.default_rng([seed, 0xBA77])
+    return rng.uniform(low, building.drive.charge_until, building.units)
+
+
+def drive_units(building: Building, seed: int) -> DriveUnits:
+    """The building's units at their start places."""
+    cells, headings = unit_cells(building, seed)
+    return DriveUnits(
+        building.drive,
+        building.grid,
+        building.units,
+        cells,
+        headings,
+        pod_cell=pod_cells(building, seed),
+        pod_mass=building.pod.mass + building.stock.fill * building.pod.capacity,
+        charge=start_charge(building, seed),
+    )
+
+
 class Plant:
     """Drive units, lifter drives, people, packers, and arrivals of orders and pallets.
 
@@ -39,8 +63,10 @@ class Plant:
         building: the site.
         seed: of all that is random here.
         orders_file: CSV of orders instead of the building's own.
+        units: drive units that stand at their start places; by default `DriveUnits`.
 
-    Public: ``units`` (`DriveUnits`) and ``faults`` (`Faults`), for schedules of faults.
+    Public: ``units``, ``faults`` (`Faults`), for schedules of faults, and ``lifters``, the drives
+    (`LifterDrives`) of each lifter by its name.
 
     Raises:
         InputError: the orders cannot be read, or a lifter's site is out of its arm's reach.
@@ -55,28 +81,20 @@ class Plant:
         ToteReady,
     )
 
-    def __init__(self, building: Building, seed: int, orders_file: str | None = None) -> None:
+    def __init__(
+        self,
+        building: Building,
+        seed: int,
+        orders_file: str | None = None,
+        units: Units | None = None,
+    ) -> None:
         if orders_file is not None:
             orders = dataclasses.replace(building.orders, file=orders_file)
             building = dataclasses.replace(building, orders=orders)
         self._building = building
-        cells, headings = unit_cells(building, seed)
-        low = (building.drive.charge_below + building.drive.charge_until) / 2
-        self.units = DriveUnits(
-            building.drive,
-            building.grid,
-            building.units,
-            cells,
-            headings,
-            pod_cell=pod_cells(building, seed),
-            pod_mass=building.pod.mass + building.stock.fill * building.pod.capacity,
-            # Batteries start at different levels, or all units would go to charge together.
-            charge=np.random.default_rng([seed, 0xBA77]).uniform(
-                low, building.drive.charge_until, building.units
-            ),
-        )
+        self.units: Units = drive_units(building, seed) if units is None else units
         self.faults = Faults(building.faults, seed)
-        self._lifters = {
+        self.lifters = {
             site.id: LifterDrives(building, site, seed, i)
             for i, site in enumerate(building.lifters)
         }
@@ -100,8 +118,8 @@ class Plant:
             if isinstance(message, Release):
                 self.faults.hesitate(message, self.units.take(message), self.units)
             elif isinstance(message, LifterCommand):
-                if message.lifter in self._lifters:
-                    self._lifters[message.lifter].command(now, message)
+                if message.lifter in self.lifters:
+                    self.lifters[message.lifter].command(now, message)
             elif isinstance(message, LiftResult):
                 self._lifted(now, message, out)
             elif isinstance(message, VisitDone):
@@ -121,7 +139,7 @@ class Plant:
         for unit, action in self.units.step(dt):
             self._alarm(now, f"unit {unit} could not {action.name}", out)
         out.append(self.units.states(now))
-        for name, drives in self._lifters.items():
+        for name, drives in self.lifters.items():
             feedback, let_go = drives.step(now)
             if feedback is not None:
                 out.append(feedback)
@@ -135,7 +153,7 @@ class Plant:
             out.append(self._order)
             self._order = next(self._orders, None)
         for pallet in self._pallets.step(now):
-            drives = self._lifters[pallet.lifter]
+            drives = self.lifters[pallet.lifter]
             if drives.gripped <= 0.0:
                 drives.at_dock = pallet.weight
             out.append(pallet)
@@ -152,7 +170,7 @@ class Plant:
         weight = self._pallets.leave(result)
         if weight <= 0.0:
             return  # answered before
-        self._lifters[result.lifter].at_dock = 0.0
+        self.lifters[result.lifter].at_dock = 0.0
         if not result.ok:
             return
         here = 0 <= result.unit < self.units.n and (
