@@ -66,14 +66,14 @@ def check_machine() -> None:
             f"Python {found} found, 3.10 to 3.13 needed; "
             "name one with `make setup PYTHON=python3.12`"
         )
+    python = "python{}.{}".format(*sys.version_info)
     missing = [package for package, command in COMMANDS.items() if not shutil.which(command)]
     if not (find_spec("venv") and find_spec("ensurepip")):
-        missing.append("python3-venv")
+        missing.append(f"{python}-venv")
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        missing.append("python3-dev")
+        missing.append(f"{python}-dev")
     if missing:
-        names = " ".join(missing)
-        fail(f"missing {', '.join(missing)}; run `sudo apt-get install {names}` and try again")
+        fail(f"something is missing; run `sudo apt-get install {' '.join(missing)}`")
 
 
 def without_ours(value: str) -> str:
