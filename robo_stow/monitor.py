@@ -119,8 +119,8 @@ class MonitorCore:
                     self._lifted.add(message.pallet)
             elif isinstance(message, PodSpace):
                 self._face_free[list(message.pod), list(message.face)] = message.free
-            elif isinstance(message, Alarm):
-                self.alarms.append(message)
+            elif isinstance(message, Alarm) and message.kind != "conflict":
+                self.alarms.append(message)  # conflicts it has found and noted itself
         self._account(elapsed)
         return found
 
