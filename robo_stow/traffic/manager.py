@@ -61,8 +61,14 @@ ATTEMPTS_PER_SECOND = 200_000
 A number of attempts, not the time they take: plans must not depend on the machine's speed.
 """
 
-TOP_PRIORITY = 4095.0
-"""Largest priority that the planner tells apart."""
+UNDER_WAY = 64.0
+"""Added to the priority of errands, so that units without one are no reason not to get there.
+
+The planner weighs a unit's time by its priority; resting units have 0.
+"""
+
+TOP_PRIORITY = 4095.0 - UNDER_WAY
+"""Largest priority of an errand that the planner tells apart."""
 
 _PLANNER_SALT = 301
 _NEVER = np.uint32(0xFFFFFFFF)
@@ -423,15 +429,22 @@ class TrafficManager:
                 self._standing[cell] = 1
 
     def _set_down(self, pod: int, cell: int) -> None:
-        old = self._place[pod]
-        if old >= 0 and self._pod_at[old] == pod:  # the register was out of date
-            self._pod_at[old] = -1
-            self._standing[old] = 0
+        self._clear_place(pod)
         self._found.discard(cell)
         self._pod_at[cell] = pod
         self._standing[cell] = 1
         self._place[pod] = self._last_place[pod] = cell
         self._moved.append((pod, cell))
+
+    def _clear_place(self, pod: int) -> None:
+        """The pod is not, or no longer, where it was thought to stand."""
+        old = int(self._place[pod])
+        self._place[pod] = -1
+        if old >= 0 and self._pod_at[old] == pod:
+            # An out-of-date register may have had two pods there.
+            other = np.flatnonzero(self._place == old)
+            self._pod_at[old] = other[0] if len(other) else -1
+            self._standing[old] = len(other) > 0 or old in self._found
 
     def _look_for_found(self, register: PodRegister) -> None:
         """Learn which pods stand where one may stand, or is known to but not which."""
@@ -774,9 +787,13 @@ class TrafficManager:
                 now, "pod", f"{self._name(unit)} lifted pod {pod} in cell {cell}, not {expected}"
             )
         self._found.discard(cell)
-        self._pod_at[cell] = -1
-        self._standing[cell] = 0
-        self._place[pod] = -1
+        if pod < 0:
+            self._alarm(now, "pod", f"{self._name(unit)} lifted an unknown pod in cell {cell}")
+            return
+        self._clear_place(pod)
+        if expected != pod:
+            self._pod_at[cell] = -1
+            self._standing[cell] = 0
         self._moved.append((pod, -1))
 
     def _lowered(self, now: float, unit: int, cell: int) -> None:
@@ -844,7 +861,7 @@ class TrafficManager:
         goal = np.where(rests, np.int32(-1), self._goal)
         frozen = graph.planned - graph.done >= self._limit
         frozen |= self._stands | self._operating | self._halted
-        priority = np.where(going, self._priority, np.float32(0))
+        priority = np.where(going, self._priority + np.float32(UNDER_WAY), np.float32(0))
         cell, heading, loaded = graph.end_cell, graph.end_heading, self._planned_load()
         members = self._members
         if members is not None:
