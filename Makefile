@@ -35,9 +35,9 @@ bench: setup
 		echo "bench: $$script"; $(ENV) python $$script; \
 	done
 
-gazebo:
-	@echo "make gazebo: not yet available" >&2
-	@exit 2
+gazebo: setup
+	@$(PYTHON) tools/fetch_gazebo.py
+	$(STOW) run demo --sim gazebo
 
 clean:
 	rm -rf .venv build install log out

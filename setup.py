@@ -13,6 +13,7 @@ NODES = [
     "drive_unit",
     "fleet_simulator",
     "fulfilment",
+    "gazebo_link",
     "inventory",
     "monitor",
     "pick_station",

@@ -48,6 +48,7 @@ def run_composed(
     seed: int,
     speed: float | None = None,
     executor: str = "events",
+    simulator: type[FleetSimulatorNode] = FleetSimulatorNode,
     progress: Callable[[float], None] = lambda now: None,
 ) -> int | None:
     """Run ``warehouse`` over ROS 2 for ``minutes`` of simulated time.
@@ -55,6 +56,7 @@ def run_composed(
     Args:
         speed: simulated seconds per wall second, at most; None for as fast as the nodes follow.
         executor: rclpy executor, "events" or "single".
+        simulator: kind of the node that hosts the warehouse's plant.
         progress: called several times a second with the simulated time (s).
 
     Returns:
@@ -70,10 +72,8 @@ def run_composed(
         "seed": seed,
     }
     nodes = [kind(warehouse, **_options(site, use_sim_time=True)) for kind in KINDS]
-    simulator = FleetSimulatorNode(
-        warehouse, **_options(site, speed=speed or FASTEST, minutes=float(minutes))
-    )
-    nodes.append(simulator)
+    clock = simulator(warehouse, **_options(site, speed=speed or FASTEST, minutes=float(minutes)))
+    nodes.append(clock)
     spinner = EXECUTORS[executor]()
     for node in nodes:
         spinner.add_node(node)
@@ -81,14 +81,14 @@ def run_composed(
 
     def stop() -> bool:
         nonlocal end
-        progress(simulator.now())
+        progress(clock.now())
         if stopper.signal is not None:
             return True
-        if not simulator.finished:
+        if not clock.finished:
             return False
         end = end or time.monotonic() + _CATCH_UP
-        behind = simulator.now() - warehouse.monitor.now
-        return behind < simulator.period / 2 or time.monotonic() > end
+        behind = clock.now() - warehouse.monitor.now
+        return behind < clock.period / 2 or time.monotonic() > end
 
     try:
         spin(spinner, stop)

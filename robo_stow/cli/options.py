@@ -6,10 +6,15 @@ import argparse
 import math
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from robo_stow.floor.building import Building
 from robo_stow.monitor import MonitorCore
+
+if TYPE_CHECKING:
+    from robo_stow.gazebo.plant import GazeboPlant
 
 
 def positive(text: str) -> float:
@@ -44,8 +49,40 @@ def add_site_options(parser: argparse.ArgumentParser, minutes: float) -> None:
     parser.add_argument("--orders", metavar="CSV", help="order lines (default: the building's)")
     parser.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the report (default: out/BUILDING)"
+        "--sim",
+        choices=("embedded", "gazebo"),
+        default="embedded",
+        help="what moves: the embedded simulator, or a gzserver 11 of its own, headless "
+        "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the report (default: out/BUILDING, or out/gazebo)",
+    )
+
+
+def open_plant(
+    args: argparse.Namespace, building: Building, seed: int
+) -> AbstractContextManager[GazeboPlant | None]:
+    """The plant that ``--sim`` names, None for the embedded one; leaving it ends Gazebo.
+
+    Raises:
+        GazeboError: Gazebo is not there or does not start.
+    """
+    if args.sim == "embedded":
+        return nullcontext()
+    # Needs packages that the embedded simulator does without.
+    from robo_stow.gazebo.plant import GazeboPlant
+
+    return GazeboPlant(building, seed, args.orders)
+
+
+def output_folder(args: argparse.Namespace, building: Building) -> Path:
+    """Folder of the report."""
+    given: Path | None = args.out
+    return given or Path("out") / ("gazebo" if args.sim == "gazebo" else building.name)
 
 
 class Progress:

@@ -100,6 +100,7 @@ class GazeboFleet:
         self._rest = np.zeros(n)
         self._pallet = np.zeros(n)
         self._own = _body(building)
+        self._side = building.pod.size
         self._weighed = np.zeros(n)
         self.passing: list[float] = []
         self.standing: list[float] = []
@@ -253,31 +254,25 @@ class GazeboFleet:
     def weigh(self) -> None:
         """Give units' bodies in Gazebo the mass of what they carry.
 
-        The platform counter-rotates, so a load adds nothing to the inertia about the vertical.
+        It counts at the body's own centre of mass (Gazebo cannot move that while it runs), so
+        wheels and brakes feel it and tipping does not. The platform counter-rotates: a load adds
+        nothing to the inertia about the vertical.
         """
         carried = np.where(self.load == Load.POD, self.pod_mass, self._pallet)
         carried[self.load == Load.NONE] = 0.0
-        mass, centre, inertia = self._own
+        mass, inertia = self._own
         for u in np.flatnonzero(carried != self._weighed).tolist():
-            self._weighed[u] = m = float(carried[u])
-            high = 1.2 if self.load[u] == Load.POD else 0.9
-            middle = (mass * centre + m * np.array([0.0, 0.0, high])) / (mass + m)
-            whole = inertia.copy()
-            for part, at in ((mass, centre), (m, np.array([0.0, 0.0, high]))):
-                d = at - middle
-                whole += part * (d @ d * np.eye(3) - np.outer(d, d))
-            whole[0, 0] += m * 0.3
-            whole[1, 1] += m * 0.3
-            self._scene.set_inertia(u, mass + m, middle, whole)
+            self._weighed[u] = load = float(carried[u])
+            side = self._side**2 * load / 12
+            self._scene.set_inertia(u, mass + load, inertia + np.diag([side, side, 0.0]))
 
 
-def _body(building: Building) -> tuple[float, F64, F64]:
-    """Mass (kg), centre of mass (m) and inertia about it of a unit without its wheels."""
+def _body(building: Building) -> tuple[float, F64]:
+    """Mass (kg) of a unit without its wheels, and inertia about its centre of mass."""
     urdf = expand("drive_unit", drive_unit_arguments(building))
     inertial = ET.fromstring(to_sdf(urdf, "unit", rigid=RIGID)).find("link/inertial")
     assert inertial is not None
-    centre = np.array([float(v) for v in inertial.findtext("pose", "").split()[:3]])
     value = {e.tag: float(e.text or 0) for e in inertial.findall("inertia/*")}
     rows = (("ixx", "ixy", "ixz"), ("ixy", "iyy", "iyz"), ("ixz", "iyz", "izz"))
     tensor = np.array([[value[name] for name in row] for row in rows])
-    return float(inertial.findtext("mass", "0")), centre, tensor
+    return float(inertial.findtext("mass", "0")), tensor

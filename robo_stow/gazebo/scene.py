@@ -132,13 +132,11 @@ class Scene:
             self._wheels[unit].publish(_pose((float(speed[unit]), 0, 0), -float(turn[unit])))
         self._sent = np.array([speed, turn])
 
-    def set_inertia(self, unit: int, mass: float, centre: F64, inertia: F64) -> None:
-        """Make a unit's body ``mass`` kg with ``inertia`` F64[3, 3] about ``centre`` F64[3]."""
-        x, y, z = (float(v) for v in centre)
+    def set_inertia(self, unit: int, mass: float, inertia: F64) -> None:
+        """Make a unit's body ``mass`` kg with ``inertia`` F64[3, 3] about its centre of mass."""
         body = message(
             "Inertial",
             mass=mass,
-            pose=_pose((x, y, z), 0.0),
             ixx=inertia[0, 0],
             ixy=inertia[0, 1],
             ixz=inertia[0, 2],
