@@ -16,6 +16,7 @@ from robo_stow.fulfilment.dispatch import Units
 from robo_stow.fulfilment.orderbook import OrderBook
 from robo_stow.fulfilment.stock import StockMirror
 from robo_stow.fulfilment.ways import FAR, Ways
+from robo_stow.messages import Load
 
 RANKED = 120.0
 """Seconds for which the ranking of pods is used."""
@@ -79,7 +80,9 @@ class Storage:
         self._shunned = [(until, cell) for until, cell in self._shunned if until > now]
         for _, cell in self._shunned:
             usable &= self.cells != cell
-        standing = self._units.cell[self._units.down]
+        # Nor where a unit is broken down, or has lifted a pod and not left: it needs the only way
+        # out by which this one would come in.
+        standing = self._units.cell[self._units.down | (self._units.load != Load.NONE)]
         if len(standing):
             usable &= ~np.isin(self.cells, standing)
         where = np.flatnonzero(usable)
