@@ -11,6 +11,7 @@ Exit codes: 0 done, 2 not possible here (one line on stderr says why).
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -137,7 +138,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         args.folder.mkdir(parents=True, exist_ok=True)
-        fetch(args.folder, args.quiet)
+        with (args.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            fetch(args.folder, args.quiet)
     except (Impossible, OSError, subprocess.CalledProcessError) as error:
         print(f"gazebo: {error}", file=sys.stderr)
         return 2

@@ -30,7 +30,7 @@ def expand(name: str, arguments: Mapping[str, object] | None = None) -> str:
         RoboStowError: the file or xacro is not there, or an argument cannot be used.
     """
     try:
-        import xacro  # type: ignore[import-untyped, unused-ignore]
+        import xacro  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise RoboStowError("xacro is not installed; run `make setup`") from None
     path = share_dir() / "urdf" / f"{name}.urdf.xacro"
