@@ -64,7 +64,7 @@ from robo_stow.messages import (
     StowRequest,
 )
 
-CRASHES = int(os.environ.get("ROBO_STOW_CRASHES", "20"))
+CRASHES = int(os.environ.get("ROBO_STOW_CRASHES", "10"))
 """Random points at which the crash test kills; the benchmark asks for more."""
 
 SKUS = ("10001A", "10001B", "20002", "30003", "40004")

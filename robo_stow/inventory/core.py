@@ -72,7 +72,9 @@ class InventoryCore:
         self._spec = building.pod
         catalogue = Catalogue.from_orders(building, seed)
         self.ledger = Ledger(database)
-        if self.ledger.prepare(building, catalogue):
+        self.fresh = self.ledger.prepare(building, catalogue)
+        """Whether the ledger was empty, and has got the opening stock just now."""
+        if self.fresh:
             book_opening_stock(self.ledger, building, catalogue, seed)
         self._volume_used = self._read_usage()
         self._face_volume = round(self._spec.bin_volume * 1e9) * self._spec.bins_per_face

@@ -22,11 +22,14 @@ def stock(ledger: Ledger, sku: str | None = None) -> Answer:
     Raises:
         InputError: unknown SKU.
     """
-    parts = [_in_bins(), _on_pallets(), _in_totes()]
+    bins, pallets, totes = _in_bins(), _on_pallets(), _in_totes()
     if sku is not None:
+        # Each by a column that is indexed in its own table.
         number = known(ledger, sku)
-        parts = [part.where(_sku.id == number) for part in parts]
-    rows = union_all(*parts).subquery()
+        bins = bins.where(schema.stock.c.sku == number)
+        pallets = pallets.where(schema.pallet_stock.c.sku == number)
+        totes = totes.where(_lot.sku == number)
+    rows = union_all(bins, pallets, totes).subquery()
     order = (rows.c.sku, rows.c.place, rows.c.bin, rows.c.pallet, rows.c.order)
     return _read(ledger, select(rows).order_by(*order))
 

@@ -148,6 +148,8 @@ movement = Table(
     CheckConstraint("kind IN ('pod-moved', 'count') OR lot IS NOT NULL", name="lot"),
 )
 Index(None, movement.c.lot)
+_of_an_order = movement.c.order_id.is_not(None)
+Index(None, movement.c.order_id, sqlite_where=_of_an_order, postgresql_where=_of_an_order)
 
 stock = Table(
     "stock",

@@ -155,6 +155,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", "line", name=op.f("uq_movement_key_line")),
     )
     op.create_index(op.f("ix_movement_lot"), "movement", ["lot"], unique=False)
+    op.create_index(
+        op.f("ix_movement_order_id"),
+        "movement",
+        ["order_id"],
+        unique=False,
+        sqlite_where=sa.text("order_id IS NOT NULL"),
+        postgresql_where=sa.text("order_id IS NOT NULL"),
+    )
     op.create_table(
         "pallet_stock",
         sa.Column("pallet", sa.String(length=64), nullable=False),
