@@ -51,6 +51,7 @@ MESSAGES: dict[type, type] = {
         records.VisitDone,
         records.Instruct,
         records.Scan,
+        records.Put,
         records.ToteReady,
         records.TotePacked,
         records.OrderShipped,

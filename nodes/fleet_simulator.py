@@ -21,6 +21,7 @@ from robo_stow.messages import (
     LifterFeedback,
     OrderArrived,
     PalletArrived,
+    Put,
     Scan,
     TotePacked,
 )
@@ -47,7 +48,7 @@ class FleetSimulatorNode(CoreNode):
         /clock (rosgraph_msgs/Clock): building time, every period, after the states of that time.
         /fleet/state (FleetState)
         /lifters/<id>/feedback (LifterFeedback), /lifters/<id>/pallet_arrived (PalletArrived)
-        /stations/<id>/scan (Scan)
+        /stations/<id>/scan (Scan), /stations/<id>/put (Put)
         /orders/arrived (OrderArrived), /orders/tote_packed (TotePacked)
 
     Subscribes:
@@ -58,7 +59,6 @@ class FleetSimulatorNode(CoreNode):
         /heartbeat (Heartbeat)
 
     Parameters: those of `CoreNode`, and
-        orders (str): CSV of order lines; empty for the building's.
         speed: building seconds per wall second, upper bound.
         minutes (min): building time after which the clock stops; 0 for never.
         wait_for (list of str): names of nodes to wait for at the start.
@@ -68,11 +68,10 @@ class FleetSimulatorNode(CoreNode):
     """
 
     KIND = "fleet_simulator"
-    PUBLISHES = (FleetState, LifterFeedback, Scan, TotePacked, OrderArrived, PalletArrived)
+    PUBLISHES = (FleetState, LifterFeedback, Scan, Put, TotePacked, OrderArrived, PalletArrived)
 
     def build(self) -> Sequence[Core]:
-        orders = parameters.declare(self, self.KIND, "orders", "CSV of order lines; empty: own")
-        return (Plant(self.building, self.seed, orders or None),)
+        return (Plant(self.building, self.seed),)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
         return (warehouse.plant,)

@@ -51,8 +51,8 @@ class FulfilmentNode(CoreNode):
         /fleet/state (FleetState), /fleet/errand_reports (ErrandReports),
         /fleet/pod_places (PodPlaces), /lifters/<id>/pallet_arrived (PalletArrived),
         /orders/arrived (OrderArrived), /orders/tote_packed (TotePacked),
-        /stations/<id>/visit_done (VisitDone), /inventory/stock_levels (StockLevels),
-        /inventory/pod_space (PodSpace)
+        /stations/<id>/visit_done (VisitDone), /stations/<id>/put (Put),
+        /inventory/stock_levels (StockLevels), /inventory/pod_space (PodSpace)
 
     Calls: /inventory/receive, reserve, cancel, ship, move_pod.
     Acts: /lifters/<id>/lift (Lift).

@@ -60,7 +60,8 @@ class MonitorNode(CoreNode):
     Subscribes:
         /fleet/state (FleetState), /fleet/pod_places (PodPlaces)
         /orders/arrived (OrderArrived), /orders/shipped (OrderShipped)
-        /stations/<id>/pick_visit (PickVisit), instruct (Instruct), scan (Scan)
+        /stations/<id>/pick_visit (PickVisit), instruct (Instruct), scan (Scan),
+        /stations/<id>/put (Put)
         /lifters/<id>/result (LiftResult), /inventory/pod_space (PodSpace), /alarms (Alarm)
         /heartbeat (Heartbeat)
 

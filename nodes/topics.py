@@ -32,6 +32,7 @@ TOPICS: dict[type, str] = {
     records.VisitDone: "/stations/{station}/visit_done",
     records.Instruct: "/stations/{station}/instruct",
     records.Scan: "/stations/{station}/scan",
+    records.Put: "/stations/{station}/put",
     records.StockLevels: "/inventory/stock_levels",
     records.PodSpace: "/inventory/pod_space",
 }

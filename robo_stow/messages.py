@@ -352,17 +352,28 @@ class Instruct:
     bin: int
     sku: str
     quantity: int
+    order: str = ""  # pick: whose tote lights up
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The person to the station: done, as scanned."""
+    """The person to the station: taken out and scanned, or stowed; the pod is needed no more."""
 
     stamp: float
     station: str
     work: int
     result: ScanResult
     quantity: int  # pieces really moved
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """The person to everyone: the pieces of a pick are in the tote, its button pressed."""
+
+    stamp: float
+    station: str
+    work: int
+    order: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,6 +565,7 @@ Message = (
     | VisitDone
     | Instruct
     | Scan
+    | Put
     | ToteReady
     | TotePacked
     | OrderShipped

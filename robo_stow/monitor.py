@@ -26,12 +26,15 @@ from robo_stow.messages import (
     PickVisit,
     PodPlaces,
     PodSpace,
+    Put,
     Scan,
     ScanResult,
     UnitStatus,
 )
 from robo_stow.traffic.checker import Checker
 
+PUT_PATIENCE = 3.0
+"""Seconds beyond twice the usual time after which an unheard put counts as done."""
 SAMPLE = 10.0
 """Seconds between points of the activity curves."""
 
@@ -50,6 +53,7 @@ class MonitorCore:
         PickVisit,
         Instruct,
         Scan,
+        Put,
         LiftResult,
         PodSpace,
         Alarm,
@@ -82,6 +86,7 @@ class MonitorCore:
         self._kind = {s.id: s.kind for s in building.stations}
         self._open_work: dict[str, set[int]] = {s.id: set() for s in building.stations}
         self._done_work: dict[str, set[int]] = {s.id: set() for s in building.stations}
+        self._putting: dict[str, dict[int, float]] = {s.id: {} for s in building.stations}
         self._busy_in_sample = {s.id: 0.0 for s in building.stations}
         self._busy = {s.id: 0.0 for s in building.stations}
         self._visits: dict[str, tuple[int, int]] = {}
@@ -106,6 +111,8 @@ class MonitorCore:
                     self._open_work[message.station].add(message.work)
             elif isinstance(message, Scan):
                 self._on_scan(message)
+            elif isinstance(message, Put):
+                self._putting[message.station].pop(message.work, None)
             elif isinstance(message, PickVisit):
                 self._on_visit(message)
             elif isinstance(message, OrderArrived):
@@ -142,9 +149,15 @@ class MonitorCore:
             return
         done.add(scan.work)
         self._open_work[scan.station].discard(scan.work)
+        putting = self._putting[scan.station]
+        putting.clear()  # the work before is done, whether or not its put was heard
         if scan.result == ScanResult.REFUSED:
             return
         if self._kind[scan.station] == "pick":
+            if scan.quantity > 0:
+                people = self.building.people
+                usual = people.put_share * (people.pick_line + people.pick_piece * scan.quantity)
+                putting[scan.work] = self.now + 2.0 * usual + PUT_PATIENCE
             self._lines_picked += 1
             self._pieces_picked += scan.quantity
         else:
@@ -163,7 +176,8 @@ class MonitorCore:
         self._active_seconds += elapsed * float(np.count_nonzero(active))
         self._unit_seconds += elapsed * len(active)
         for station, work in self._open_work.items():
-            if work:
+            putting = self._putting[station]
+            if work or any(self.now < until for until in putting.values()):
                 self._busy_in_sample[station] += elapsed
         if self.now < self._next_sample:
             return

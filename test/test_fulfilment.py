@@ -38,6 +38,7 @@ from robo_stow.messages import (
     PodPlaces,
     PodSpace,
     ProposeRequest,
+    Put,
     ReceiveRequest,
     Reply,
     ReserveRequest,
@@ -330,7 +331,10 @@ class World:
                     result = ScanResult.SHORT if short else ScanResult.OK
                     quantity = message.quantity - short
                     self.scanned[key] = Scan(self.now, name, message.work, result, quantity)
-                self.inbox += self.channel([self.scanned[key]])
+                scan = self.scanned[key]
+                put = Put(self.now, name, message.work, message.order)
+                done = [scan] if message.stow or not scan.quantity else [scan, put]
+                self.inbox += self.channel(done)
             else:
                 out.append(message)
         return out

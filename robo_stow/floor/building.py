@@ -159,6 +159,7 @@ class PeopleSpec:
 
     pick_line: float  # s for each pick, besides the pieces
     pick_piece: float  # s a piece
+    put_share: float  # 0..1 of a pick's time that comes after the scan: into the tote, button
     stow_line: float  # s
     stow_piece: float  # s
     pack_tote: float  # s

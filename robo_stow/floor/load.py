@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,7 @@ SCHEMA: dict[str, Any] = {
     "people": {
         "pick_line": Number(0, 600),
         "pick_piece": Number(0, 600),
+        "put_share": _SHARE,
         "stow_line": Number(0, 600),
         "stow_piece": Number(0, 600),
         "pack_tote": Number(0, 3600),
@@ -306,12 +307,15 @@ def find_building(name_or_path: str) -> Path:
     )
 
 
-def load_building(name_or_path: str, *, units: int | None = None) -> Building:
+def load_building(
+    name_or_path: str, *, units: int | None = None, orders: str | None = None
+) -> Building:
     """Reads and checks a building.
 
     Args:
         name_or_path: name of a shipped building (``demo``) or path of a YAML file.
         units: number of drive units instead of the file's.
+        orders: CSV of order lines instead of the file's.
 
     Raises:
         InputError: the file cannot be read, or holds something that cannot be used.
@@ -324,7 +328,10 @@ def load_building(name_or_path: str, *, units: int | None = None) -> Building:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(source, "file", path.name, f"cannot be read: {error}") from None
-    return building_from_text(text, source, units=units)
+    building = building_from_text(text, source, units=units)
+    if orders is None:
+        return building
+    return replace(building, orders=replace(building.orders, file=orders))
 
 
 def building_from_text(text: str, source: str, *, units: int | None = None) -> Building:

@@ -46,6 +46,7 @@ from robo_stow.messages import (
     PalletArrived,
     PodPlaces,
     PodSpace,
+    Put,
     Reply,
     StockLevels,
     TotePacked,
@@ -78,6 +79,7 @@ class FulfilmentCore:
         LiftResult,
         OrderArrived,
         VisitDone,
+        Put,
         TotePacked,
         Reply,
         StockLevels,
@@ -133,6 +135,7 @@ class FulfilmentCore:
             LiftResult: self.inbound.on_lifted,
             OrderArrived: self._on_order,
             VisitDone: self._on_visit,
+            Put: self._on_put,
             TotePacked: self.shipping.on_packed,
             Reply: self._on_reply,
             StockLevels: self._on_levels,
@@ -206,14 +209,19 @@ class FulfilmentCore:
     def _on_visit(self, done: VisitDone, now: float) -> None:
         desk = self._by_station.get(done.station)
         if desk is not None:
-            desk.on_done(done)
+            desk.on_done(done, now)
         elif done.station in self.inbound.by_station:
             self.inbound.on_done(done, now)
+
+    def _on_put(self, put: Put, now: float) -> None:
+        desk = self._by_station.get(put.station)
+        if desk is not None:
+            desk.on_put(put)
 
     def _on_reply(self, reply: Reply, now: float) -> None:
         desk = self._by_station.get(reply.key.split("/", 1)[0])
         if desk is not None:
-            desk.on_reply(reply)
+            desk.on_reply(reply, now)
         else:
             self.ledger.on_reply(reply, now)
 

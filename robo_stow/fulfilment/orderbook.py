@@ -54,6 +54,7 @@ class Order:
     lines: list[Line] = field(default_factory=list)
     stage: OrderStage = OrderStage.BACKLOG
     station: str = ""  # where its tote stands
+    in_hand: int = 0  # picks booked less picks put into the tote
 
     @property
     def missing(self) -> int:

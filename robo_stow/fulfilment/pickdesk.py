@@ -12,11 +12,16 @@ from robo_stow.messages import (
     CancelRequest,
     Message,
     PickVisit,
+    Put,
     Reply,
     ReserveRequest,
     VisitDone,
 )
 
+PUT_PATIENCE = 3.0
+"""Seconds beyond twice the usual time after which pieces count as put into the tote unsaid."""
+PUTS_REMEMBERED = 256
+"""Latest puts that are known when they are told again."""
 VISIT_REPEAT = 5.0
 """Seconds after which a visit that has not ended is sent again."""
 
@@ -74,6 +79,8 @@ class PickDesk:
         self._asked: list[Pick] = []
         self._picks_by_key: dict[str, Pick] = {}
         self._moved: dict[PodTrip, None] = {}
+        self._filling: dict[str, float] = {}  # orders wholly picked, until when puts are awaited
+        self._puts: dict[tuple[int, str], None] = {}
 
     def start(self, now: float) -> None:
         """Number visits from the clock, so that they grow across a restart too."""
@@ -323,13 +330,26 @@ class PickDesk:
         self.visits[self._number] = _Visit(request, trip, picks)
         self._out.append(request)
 
-    def on_reply(self, reply: Reply) -> None:
+    def on_reply(self, reply: Reply, now: float) -> None:
         """The ledger has booked a pick (the station's request): the line needs no more waiting."""
         pick = self._picks_by_key.pop(reply.key, None)
         if pick is not None and reply.ok and reply.granted:
-            self._picked(pick, min(reply.granted[0], pick.quantity))
+            self._picked(pick, min(reply.granted[0], pick.quantity), now)
 
-    def on_done(self, done: VisitDone) -> None:
+    def on_put(self, put: Put) -> None:
+        """The pieces of a pick are in the tote; the last ones free its slot."""
+        key = (put.work, put.order)
+        order = self.slots.get(put.order)
+        if order is None or key in self._puts:
+            return
+        self._puts[key] = None
+        if len(self._puts) > PUTS_REMEMBERED:
+            del self._puts[next(iter(self._puts))]
+        order.in_hand -= 1
+        if put.order in self._filling and order.in_hand <= 0:
+            self._full(order)
+
+    def on_done(self, done: VisitDone, now: float) -> None:
         """A visit has ended, and all of it is booked."""
         visit = self.visits.pop(done.visit, None)
         if visit is None:
@@ -337,24 +357,33 @@ class PickDesk:
         for index, pick in enumerate(visit.picks):
             self._picks_by_key.pop(f"{self.station.id}/{done.visit}/{index}", None)
             if pick.stage is PickStage.INSTRUCTED:
-                self._picked(pick, pick.quantity - done.short.count(index))
+                self._picked(pick, pick.quantity - done.short.count(index), now)
         self._moved[visit.trip] = None
 
-    def _picked(self, pick: Pick, pieces: int) -> None:
+    def _picked(self, pick: Pick, pieces: int, now: float) -> None:
         pick.stage = PickStage.ENDED
         pick.trip.picks.remove(pick)
         self.work -= self._seconds(pick.quantity)
         line, order = pick.line, pick.line.order
         line.planned -= pieces
         line.picked += pieces
+        order.in_hand += pieces > 0
         if pieces < pick.quantity:
             self._reopen(line, pick.quantity - pieces)
         elif order.missing == 0:
             order.stage = OrderStage.PICKED
-            del self.slots[order.name]
-            self.done.append(order)
+            put = self._people.put_share * self._seconds(pieces)
+            self._filling[order.name] = now + 2.0 * put + PUT_PATIENCE
+            if order.in_hand <= 0:  # its put was heard before the ledger's answer
+                self._full(order)
         self.dirty = True
         self._moved[pick.trip] = None
+
+    def _full(self, order: Order) -> None:
+        del self._filling[order.name]
+        del self.slots[order.name]
+        self.done.append(order)
+        self.dirty = True
 
     def moved(self) -> list[PodTrip]:
         """Pods at, or on their way to, this station for which something changed."""
@@ -364,7 +393,9 @@ class PickDesk:
         return [trip for trip in moved if trip.desk is self]
 
     def repeat(self, now: float) -> None:
-        """Send visits again that have not ended."""
+        """Send visits again that have not ended; wait no longer for puts that were not heard."""
+        for name in [name for name, until in self._filling.items() if until <= now]:
+            self._full(self.slots[name])
         for visit in self.visits.values():
             if now - visit.sent >= VISIT_REPEAT:
                 visit.sent = now

@@ -46,6 +46,7 @@ class _Work:
     bin: int
     sku: str
     quantity: int
+    order: str  # pick: whose tote
     moved: int = -1  # pieces scanned, -1 before the scan
     request: PickRequest | StowRequest | None = None
     booked: int = -1  # pieces acknowledged by the ledger, -1 before
@@ -107,12 +108,21 @@ class _StationCore:
             if work.moved < 0:
                 self._out.append(
                     Instruct(
-                        now, self.station.id, work.number, stow, work.bin, work.sku, work.quantity
+                        now,
+                        self.station.id,
+                        work.number,
+                        stow,
+                        work.bin,
+                        work.sku,
+                        work.quantity,
+                        work.order,
                     )
                 )
 
-    def _new_work(self, visit: _Visit, bin_: int, sku: str, quantity: int) -> _Work:
-        work = _Work(self._work_number, bin_, sku, quantity)
+    def _new_work(
+        self, visit: _Visit, bin_: int, sku: str, quantity: int, order: str = ""
+    ) -> _Work:
+        work = _Work(self._work_number, bin_, sku, quantity, order)
         self._work_number += 1
         visit.work.append(work)
         self._scans[work.number] = (visit, work)
@@ -163,7 +173,8 @@ class PickStationCore(_StationCore):
     emits: `Instruct`, `PickRequest`, `VisitDone`, `Alarm`.
 
     All picks of a visit are instructed at once, and a following visit of the pod that stands there
-    as soon as it is known: the person works them one after the other without waiting. In
+    as soon as it is known: the person works them one after the other without waiting. A visit ends
+    when all is taken out and booked: the pod leaves while the last pieces go into their tote. In
     ``VisitDone.short`` the index of a pick stands once for every piece that was missing.
     """
 
@@ -203,8 +214,10 @@ class PickStationCore(_StationCore):
             visit.instructed = True
             picks = visit.request
             assert isinstance(picks, PickVisit)
-            for bin_, sku, quantity in zip(picks.bin, picks.sku, picks.quantity, strict=True):
-                self._new_work(visit, bin_, sku, quantity)
+            for order, bin_, sku, quantity in zip(
+                picks.order, picks.bin, picks.sku, picks.quantity, strict=True
+            ):
+                self._new_work(visit, bin_, sku, quantity, order)
             self._instruct(visit, now, False)
 
     def _on_scan(self, scan: Scan) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from robo_stow.floor.building import PeopleSpec
-from robo_stow.messages import Instruct, Scan, ScanResult, TotePacked, ToteReady
+from robo_stow.messages import Instruct, Put, Scan, ScanResult, TotePacked, ToteReady
 
 REMEMBERED = 64
-"""Latest scans a station's person can repeat."""
+"""Latest works of which a station's person can repeat the scan."""
 
 
 _Work = tuple[int, bool, int, str, int]
@@ -31,6 +32,8 @@ def _factor(rng: np.random.Generator, spread: float) -> float:
 class Person:
     """Someone at a station who does one instructed piece of work after the other.
 
+    A pick is scanned when its pieces are out of the pod; then they are put into the tote, and only
+    after that the next work begins.
     An instruction that comes again is answered again when done, and otherwise changes nothing.
     With the given share, a pick finds one piece fewer than instructed.
     """
@@ -41,38 +44,51 @@ class Person:
         self._waiting: deque[Instruct] = deque()
         self._hands: Instruct | None = None
         self._finish = math.inf
-        self._scans: dict[_Work, Scan] = {}
+        self._put_time = 0.0  # s of the work in hand that follow its scan
+        self._put: Put | None = None  # said at `_finish`; None: the scan is
+        self._done: dict[_Work, list[Scan | Put]] = {}
 
     @property
     def finish(self) -> float:
-        """Time (s) at which the work in hand is done; infinite when there is none."""
+        """Time (s) of the next scan or put; infinite when there is no work in hand."""
         return self._finish
 
-    def instruct(self, now: float, work: Instruct) -> Scan | None:
-        """Take an instruction; returns the scan again if that work has been done."""
+    def instruct(self, now: float, work: Instruct) -> Sequence[Scan | Put]:
+        """Take an instruction; returns what was said before if that work has been done."""
         key = _key(work)
-        if key in self._scans:
-            return self._scans[key]
+        if key in self._done:
+            return tuple(self._done[key])
         if self._hands is None:
             self._begin(now, work)
         elif key != _key(self._hands) and all(key != _key(w) for w in self._waiting):
             self._waiting.append(work)
-        return None
+        return ()
 
-    def step(self, now: float) -> list[Scan]:
-        """Scans of the works that are done by ``now``."""
-        scans = []
+    def step(self, now: float) -> list[Scan | Put]:
+        """What is said by ``now``: scans and puts of the works in hand."""
+        said: list[Scan | Put] = []
         while self._hands is not None and self._finish <= now:
-            scan = self._scan(self._hands)
-            scans.append(scan)
-            self._scans[_key(self._hands)] = scan
-            if len(self._scans) > REMEMBERED:
-                del self._scans[next(iter(self._scans))]
+            key = _key(self._hands)
+            if self._put is None:
+                scan = self._scan(self._hands)
+                self._done[key] = [scan]
+                if len(self._done) > REMEMBERED:
+                    del self._done[next(iter(self._done))]
+                said.append(scan)
+                if not self._hands.stow and scan.quantity > 0:
+                    self._finish += self._put_time
+                    hands = self._hands
+                    self._put = Put(self._finish, hands.station, hands.work, hands.order)
+                    continue
+            else:
+                self._done[key].append(self._put)
+                said.append(self._put)
+                self._put = None
             if self._waiting:
                 self._begin(self._finish, self._waiting.popleft())
             else:
                 self._hands, self._finish = None, math.inf
-        return scans
+        return said
 
     def _begin(self, now: float, work: Instruct) -> None:
         spec = self._spec
@@ -81,7 +97,8 @@ class Person:
         )
         self._hands = work
         time = (line + piece * work.quantity) * _factor(self._rng, spec.spread)
-        self._finish = now + time
+        self._put_time = 0.0 if work.stow else time * spec.put_share
+        self._finish = now + time - self._put_time
 
     def _scan(self, work: Instruct) -> Scan:
         short = not work.stow and work.quantity > 0 and self._rng.random() < self._spec.short_share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +61,6 @@ class Plant:
     Args:
         building: the site.
         seed: of all that is random here.
-        orders_file: CSV of orders instead of the building's own.
         units: drive units that stand at their start places; by default `DriveUnits`.
 
     Public: ``units``, ``faults`` (`Faults`), for schedules of faults, and ``lifters``, the drives
@@ -85,12 +83,8 @@ class Plant:
         self,
         building: Building,
         seed: int,
-        orders_file: str | None = None,
         units: Units | None = None,
     ) -> None:
-        if orders_file is not None:
-            orders = dataclasses.replace(building.orders, file=orders_file)
-            building = dataclasses.replace(building, orders=orders)
         self._building = building
         self.units: Units = drive_units(building, seed) if units is None else units
         self.faults = Faults(building.faults, seed)
@@ -126,9 +120,8 @@ class Plant:
                 self._visited(message)
             elif isinstance(message, Instruct):
                 person = self._people.get(message.station)
-                again = None if person is None else person.instruct(now, message)
-                if again is not None:
-                    out.append(again)
+                if person is not None:
+                    out.extend(person.instruct(now, message))
             elif isinstance(message, ToteReady):
                 packed = self._packers.announce(now, message)
                 if packed is not None:
