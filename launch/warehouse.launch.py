@@ -23,6 +23,7 @@ NODES = (
 ARGUMENTS = (
     ("building", "demo", str, "shipped building or YAML file"),
     ("units", "0", int, "drive units; 0: as the building says"),
+    ("orders", "", str, "CSV of order lines; empty: the building's own"),
     ("seed", "-1", int, "seed of all randomness; -1: the building's"),
 )
 
@@ -33,13 +34,11 @@ def generate_launch_description() -> LaunchDescription:
     simulator = {
         "speed": _value("speed", float),
         "minutes": _value("minutes", float),
-        "orders": _value("orders", str),
     }
     arguments = [
         *((name, default, text) for name, default, _, text in ARGUMENTS),
         ("speed", "1.0", "building seconds per wall second, upper bound"),
         ("minutes", "0.0", "building minutes to run; 0: no end"),
-        ("orders", "", "CSV of order lines; empty: the building's own"),
         ("database", "sqlite://", "SQLAlchemy URL of the ledger; the default lives in memory"),
     ]
     database = {"database": _value("database", str)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robo_stow_nodes import parameters
 from robo_stow_nodes.fleet_simulator import FleetSimulatorNode
 from robo_stow_nodes.shell import run_alone
 
@@ -22,8 +21,7 @@ class GazeboLinkNode(FleetSimulatorNode):
     KIND = "gazebo_link"
 
     def build(self) -> Sequence[Core]:
-        orders = parameters.declare(self, self.KIND, "orders", "CSV of order lines; empty: own")
-        self._plant = GazeboPlant(self.building, self.seed, orders or None)
+        self._plant = GazeboPlant(self.building, self.seed)
         return (self._plant,)
 
     def destroy_node(self) -> None:

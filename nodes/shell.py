@@ -57,6 +57,7 @@ class CoreNode(Node):
     Parameters:
         building (str): shipped building or YAML file.
         units (int): drive units; 0 takes the building's number.
+        orders (str): CSV of order lines; empty for the building's own. Equal for all nodes.
         seed (int): -1 takes the building's.
         period (s): building time between steps.
 
@@ -81,10 +82,13 @@ class CoreNode(Node):
         declare = partial(parameters.declare, self, self.KIND)
         name = declare("building", "shipped building or YAML file")
         units = declare("units", "drive units; 0: as the building says", (0, 100_000))
+        orders = declare("orders", "CSV of order lines; empty: the building's own")
         seed = declare("seed", "seed of all randomness; -1: the building's", (-1, 2**31 - 1))
         self.period = declare("period", "building time between steps, s", (0.01, 60.0))
         if warehouse is None:
-            self.building: Building = load_building(name, units=units or None)
+            self.building: Building = load_building(
+                name, units=units or None, orders=orders or None
+            )
         else:
             self.building = warehouse.building
         self.seed: int = self.building.seed if seed < 0 else seed

@@ -52,7 +52,6 @@ def build_warehouse(
     seed: int,
     *,
     database: str = "sqlite://",
-    orders_file: str | None = None,
     clock: Callable[[], float] | None = None,
     plant: Plant | GazeboPlant | None = None,
 ) -> Warehouse:
@@ -60,13 +59,12 @@ def build_warehouse(
 
     Args:
         database: SQLAlchemy URL of the ledger; the default lives in memory.
-        orders_file: CSV of orders to use instead of the building's own.
         clock: time source (s) with which planning is measured; decisions never use it.
-        plant: what moves, for this building, seed and orders; by default the embedded plant.
+        plant: what moves, for this building and seed; by default the embedded plant.
     """
     return Warehouse(
         building=building,
-        plant=Plant(building, seed, orders_file) if plant is None else plant,
+        plant=Plant(building, seed) if plant is None else plant,
         lifters=tuple(LifterCore(building, site) for site in building.lifters),
         stations=tuple(
             (PickStationCore if station.kind == "pick" else StowStationCore)(building, station)

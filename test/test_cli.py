@@ -68,3 +68,22 @@ def test_minutes_must_be_a_positive_number(value: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["simulate", "demo", f"--minutes={value}"])
     assert stop.value.code == 2
+
+
+def test_a_ledger_of_an_earlier_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    command = ["simulate", "demo", "--minutes", "0.2", "--database", database]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert main([*command, "--out", str(tmp_path)]) == 2
+    assert "ledger.sqlite" in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "out"
+    assert main(["simulate", "demo", "--minutes", "0.2", "--out", str(out)]) == 2
+    assert str(out) in capsys.readouterr().err

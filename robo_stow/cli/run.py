@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
-import time
 
-from robo_stow.cli.options import (
-    Progress,
-    add_site_options,
-    open_plant,
-    output_folder,
-    positive,
-)
+from robo_stow.cli.inventory import FILE
+from robo_stow.cli.options import positive
+from robo_stow.cli.site import Progress, add_site_options, conclude, open_site
 from robo_stow.errors import RoboStowError
-from robo_stow.floor.load import load_building
-from robo_stow.report import build_report, format_table, write_report
-from robo_stow.warehouse import build_warehouse
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +19,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Run all nodes of a site in one process over a real ROS 2 graph; "
         "`ros2 topic`, RViz and nodes of your own can join it.",
     )
-    add_site_options(parser, minutes=10.0)
+    add_site_options(parser, ledger=f"{FILE} in the output folder")
     parser.add_argument(
         "--speed",
         type=positive,
@@ -40,12 +31,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=("events", "single"),
         default="events",
         help="rclpy executor (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--database",
-        default="sqlite://",
-        metavar="URL",
-        help="ledger, as a SQLAlchemy URL (default: in memory)",
     )
     parser.set_defaults(run=run)
 
@@ -76,41 +61,17 @@ def run(args: argparse.Namespace) -> int:
             f"ROS 2 or the built workspace is not there ({error}); run `make setup` and use "
             ".venv/bin/robo-stow, or source install/setup.bash"
         ) from None
-    building = load_building(args.building, units=args.units)
-    seed = building.seed if args.seed is None else args.seed
-    with open_plant(args, building, seed) as plant:
-        warehouse = build_warehouse(
-            building,
-            seed,
-            database=args.database,
-            orders_file=args.orders,
-            clock=time.perf_counter,
-            plant=plant,
-        )
-        monitor = warehouse.monitor
-        progress = Progress(monitor, args.minutes)
+    with open_site(args, keep_ledger=True) as warehouse:
+        progress = Progress(warehouse.monitor, args.minutes)
         stopped_by = run_composed(
             warehouse,
             args.minutes,
-            seed=seed,
+            seed=warehouse.monitor.seed,
             speed=args.speed,
             executor=args.executor,
             simulator=simulator,
             progress=progress.show,
         )
-        progress.end(monitor.now)
-        report = build_report(
-            monitor,
-            wall_seconds=progress.wall_seconds,
-            planner_ms=warehouse.traffic.planner_ms,
-            conserved=not warehouse.inventory.audit(),
-        )
-        if plant is not None:
-            report |= plant.figures(monitor.now, progress.wall_seconds)
-        out = output_folder(args, building)
-        write_report(report, monitor, out)
-        print(format_table(report))
-        print(f"  report: {out / 'report.html'}", file=sys.stderr)
-    if stopped_by is not None:
-        return 128 + signal.Signals(stopped_by)
-    return 0 if report["conflicts"] == 0 and report["stock_conserved"] else 1
+        progress.end(warehouse.monitor.now)
+        code = conclude(args, warehouse, progress.wall_seconds)
+    return code if stopped_by is None else 128 + signal.Signals(stopped_by)

@@ -38,7 +38,6 @@ class GazeboPlant:
     Args:
         building: the site.
         seed: of all that is random here.
-        orders_file: CSV of orders instead of the building's own.
 
     Public: ``plant``, ``fleet``, ``scene``.
 
@@ -49,14 +48,14 @@ class GazeboPlant:
 
     consumes = Plant.consumes
 
-    def __init__(self, building: Building, seed: int, orders_file: str | None = None) -> None:
+    def __init__(self, building: Building, seed: int) -> None:
         self._building = building
         self._server = Server(world_sdf(building, seed, "classic"), seed)
         try:
             names = [building.unit_name(u) for u in range(building.units)]
             self.scene = Scene(self._server, names)
             self.fleet = GazeboFleet(building, seed, self.scene, start_charge(building, seed))
-            self.plant = Plant(building, seed, orders_file, self.fleet)
+            self.plant = Plant(building, seed, self.fleet)
         except BaseException:
             self._server.close()
             raise
