@@ -15,7 +15,7 @@ help:
 	@echo "make test    run the linters, the C tests under sanitizers and all other tests"
 	@echo "make bench   run the benchmarks; results in out/bench/"
 	@echo "make gazebo  run the stack in Gazebo, headless; report in out/gazebo/"
-	@echo "make clean   remove everything that set-up and runs have made"
+	@echo "make clean   remove everything that set-up and runs have made, but for Gazebo itself"
 	@echo
 	@echo "make setup PYTHON=python3.12 uses that Python; .venv/bin/robo-stow-env COMMAND... runs"
 	@echo "a command in Robo-Stow's environment, e.g. python -m robo_stow_nodes.traffic_manager"
