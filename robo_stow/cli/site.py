@@ -36,7 +36,7 @@ def add_site_options(parser: argparse.ArgumentParser, *, ledger: str) -> None:
     parser.add_argument(
         "--minutes",
         type=positive,
-        default=10.0,
+        default=20.0,
         metavar="M",
         help="simulated minutes (default: %(default)g)",
     )
