@@ -217,7 +217,10 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class PalletArrived:
-    """A pallet stands at a lifter's dock position on level 1, scanned."""
+    """A pallet stands at a lifter's dock position on level 1, scanned.
+
+    At a stow station without a pallet spot, ``lifter`` names the station and the goods stand there.
+    """
 
     stamp: float
     pallet: str

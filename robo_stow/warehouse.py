@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from robo_stow.floor.building import Building
 from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow.fulfilment.stations import PickStationCore, StowStationCore
+from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.lifter.core import LifterCore
 from robo_stow.messages import Core
@@ -54,12 +55,14 @@ def build_warehouse(
     database: str = "sqlite://",
     clock: Callable[[], float] | None = None,
     plant: Plant | GazeboPlant | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Warehouse:
     """Build every core of ``building``.
 
     Args:
         database: SQLAlchemy URL of the ledger; the default lives in memory.
         clock: time source (s) with which planning is measured; decisions never use it.
+        catalogue: the SKUs, in place of those of the building's order file.
         plant: what moves, for this building and seed; by default the embedded plant.
     """
     return Warehouse(
@@ -70,7 +73,7 @@ def build_warehouse(
             (PickStationCore if station.kind == "pick" else StowStationCore)(building, station)
             for station in building.stations
         ),
-        inventory=InventoryCore(building, seed, database),
+        inventory=InventoryCore(building, seed, database, catalogue),
         fulfilment=FulfilmentCore(building, seed),
         traffic=TrafficManager(building, seed, clock=clock),
         monitor=MonitorCore(building, seed),

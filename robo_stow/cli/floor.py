@@ -99,7 +99,7 @@ def summary(building: Building) -> list[tuple[str, str]]:
 
 
 def _range(values: list[int]) -> str:
-    low, high = min(values), max(values)
+    low, high = min(values, default=0), max(values, default=0)
     return str(low) if low == high else f"{low} to {high}"
 
 

@@ -88,7 +88,7 @@ class Station:
     kind: str  # "pick" or "stow"
     cell: int
     queue: tuple[int, ...]  # waiting cells, nearest to the station first
-    pallet_cell: int = -1  # stow: where the unit with the pallet stands
+    pallet_cell: int = -1  # stow: where the unit with the pallet stands; -1: fed from outside
     pallet_queue: tuple[int, ...] = ()
 
 

@@ -19,6 +19,8 @@ Bays, in map order (west to east, north to south), with the wall cells where peo
 - ``pick``: wall, in lane, out lane (3 cells wide);
 - ``stow``: wall, pallet lane in and out, wall (the person, between both), pod lane in and out (6);
 - ``lifter``: wall, in lane, out lane (3); the arm stands beyond the hand-off cell;
+- ``feed``: a stow station without a pallet spot, goods come to it from outside: wall, in lane, out
+  lane (3);
 - ``charger``: a pocket one cell deep (1).
 
 **Drawn map.** Rows of characters, north at the top; a space or ``#`` where nothing is:
@@ -63,7 +65,7 @@ LANE_COST = 10.0
 POCKET_COST = 20.0
 """Extra steps for entering a charger pocket."""
 
-BAY_WIDTH = {"pick": 3, "stow": 6, "lifter": 3, "charger": 1}
+BAY_WIDTH = {"pick": 3, "stow": 6, "lifter": 3, "feed": 3, "charger": 1}
 SIDES = ("north", "east", "south", "west")
 
 _CLOCKWISE = {"north": 0, "east": 1, "south": 2, "west": 3}  # heading of a clockwise lane
@@ -93,7 +95,7 @@ class Cells:
     exits: NDArray[np.uint8] = field(init=False)
     cost: NDArray[np.float32] = field(init=False)
     picks: list[int] = field(default_factory=list)
-    stows: list[tuple[int, int]] = field(default_factory=list)  # station cell, pallet cell
+    stows: list[tuple[int, int]] = field(default_factory=list)  # station cell, pallet cell or -1
     handoffs: list[int] = field(default_factory=list)
     chargers: list[int] = field(default_factory=list)
 
@@ -132,6 +134,7 @@ def bay_depth(spec: LayoutSpec, bay: str) -> int:
         "pick": spec.pick_queue + 1,
         "stow": spec.stow_queue + 1,
         "lifter": spec.handoff_queue + 1,
+        "feed": spec.stow_queue + 1,
         "charger": 1,
     }[bay]
 
@@ -330,6 +333,8 @@ def _bay(
     elif bay == "stow":
         pallet = lane(1, depth, CellKind.PALLET, at_exit=True)
         cells.stows.append((lane(4, depth, CellKind.STATION), pallet))
+    elif bay == "feed":
+        cells.stows.append((lane(1, depth, CellKind.STATION), -1))
     elif bay == "lifter":
         cells.handoffs.append(lane(1, depth, CellKind.HANDOFF))
     else:

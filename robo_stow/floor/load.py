@@ -479,9 +479,8 @@ def _sites(
     ]
     for i, (cell, pallet) in enumerate(cells.stows, 1):
         name = f"stow_{i}"
-        stations.append(
-            Station(name, "stow", cell, lane(name, cell), pallet, lane(f"{name}.pallet", pallet))
-        )
+        pallet_lane = lane(f"{name}.pallet", pallet) if pallet >= 0 else ()
+        stations.append(Station(name, "stow", cell, lane(name, cell), pallet, pallet_lane))
     lifters = []
     for i, cell in enumerate(cells.handoffs, 1):
         queue = lane(f"lifter_{i}", cell)
@@ -521,14 +520,15 @@ def _lifter(
 def _check_sizes(reader: _Reader, data: dict[str, Any], cells: layout.Cells) -> None:
     storage = int(np.count_nonzero(cells.kind == CellKind.STORAGE))
     where = "map" if "map" in data else "layout"
-    for found, what in (
-        (storage, "storage cell"),
-        (len(cells.picks), "pick station"),
-        (len(cells.stows), "stow station"),
-        (len(cells.handoffs), "lifter"),
-        (len(cells.chargers), "charger"),
+    pallets = any(pallet >= 0 for _, pallet in cells.stows)
+    for found, what, needed in (
+        (storage, "storage cell", True),
+        (len(cells.picks), "pick station", True),
+        (len(cells.stows), "stow station", True),
+        (len(cells.handoffs), "lifter", pallets),
+        (len(cells.chargers), "charger", data["drive"]["charge_below"] > 0.0),
     ):
-        if not found:
+        if needed and not found:
             raise reader.error(where, 0, f"has no {what}, at least one is needed")
     if data["pods"]["count"] > storage:
         raise reader.error(
@@ -643,7 +643,7 @@ def warnings(building: Building) -> list[str]:
             f"pods.count: {building.pods} pods fill {building.pods / storage:.0%} of the storage "
             "cells; pods need free cells to be put away"
         )
-    if len(building.chargers) < 0.1 * building.units:
+    if building.drive.charge_below > 0.0 and len(building.chargers) < 0.1 * building.units:
         out.append(
             f"chargers: {len(building.chargers)} for {building.units} units; "
             "a tenth to a fifth is usual"

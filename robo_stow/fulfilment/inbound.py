@@ -3,7 +3,8 @@
 A pallet is booked in, lifted onto a unit, and brought to the stow station with the least left to
 stow. Pods with free space are brought there one after the other until the pallet is empty. Which
 pods is left to chance among the emptier ones near by: random stow spreads every SKU over many
-pods, so that one of them is near when it is wanted.
+pods, so that one of them is near when it is wanted. A stow station without a pallet spot is fed from
+outside: what arrives stands beside the person at once.
 """
 
 from __future__ import annotations
@@ -76,9 +77,12 @@ class Pallet:
 
 
 class PalletTrip:
-    """A unit that fetches a pallet at a lifter and holds it at a stow station."""
+    """A unit that fetches a pallet at a lifter and holds it at a stow station.
 
-    def __init__(self, inbound: Inbound, unit: int, site: LifterSite) -> None:
+    Goods that stand at a station by themselves have no unit (-1) and no lifter.
+    """
+
+    def __init__(self, inbound: Inbound, unit: int, site: LifterSite | None) -> None:
         self._inbound = inbound
         self.unit = unit
         self.site = site
@@ -255,6 +259,8 @@ class Inbound:
         self.out = out
         self.desks = [StowDesk(self, building, s) for s in building.stations if s.kind == "stow"]
         self.by_station = {desk.station.id: desk for desk in self.desks}
+        self._fed = {d.station.id: d for d in self.desks if d.station.pallet_cell < 0}
+        self._pallet_desks = [d for d in self.desks if d.station.pallet_cell >= 0]
         self._pods_per_station = building.fulfilment.pods_per_station
         self._sites = building.lifters
         self._units = units
@@ -278,13 +284,16 @@ class Inbound:
 
     def on_pallet(self, message: PalletArrived, now: float) -> None:
         """A pallet stands at a dock: book it in."""
-        if message.pallet in self._known or message.lifter not in self._waiting:
+        fed = self._fed.get(message.lifter)
+        if message.pallet in self._known or (fed is None and message.lifter not in self._waiting):
             return
         self._known[message.pallet] = None
         pallet = Pallet(message.pallet, message.weight, sum(message.quantity))
 
         def received(reply: Reply, at: float) -> None:
-            if reply.ok:
+            if reply.ok and fed is not None:
+                self._stand(fed, pallet, at)
+            elif reply.ok:
                 self._waiting[message.lifter].append(pallet)
             else:
                 self.alarm(at, "receipt_refused", f"pallet {pallet.name}: {reply.reason}")
@@ -296,6 +305,13 @@ class Inbound:
             ),
             received,
         )
+
+    def _stand(self, desk: StowDesk, pallet: Pallet, now: float) -> None:
+        """Goods stand at a station that is fed from outside."""
+        trip = PalletTrip(self, -1, None)
+        trip.pallet, trip.desk, trip.stage = pallet, desk, PalletStage.AT
+        desk.pallets.append(trip)
+        self._poke(desk, now)
 
     def on_lifted(self, message: LiftResult, now: float) -> None:
         """A lift has ended."""
@@ -313,10 +329,10 @@ class Inbound:
         if message.ok:
             self._to_lifter[message.lifter].remove(trip)
             desk = min(
-                (d for d in self.desks if len(d.pallets) < _pallet_room(d)),
+                (d for d in self._pallet_desks if len(d.pallets) < _pallet_room(d)),
                 key=lambda d: (d.left, d.station.id),
                 default=None,
-            ) or min(self.desks, key=lambda d: (len(d.pallets), d.left))
+            ) or min(self._pallet_desks, key=lambda d: (len(d.pallets), d.left))
             trip.desk = desk
             desk.pallets.append(trip)
             trip.stage = PalletStage.TO_STATION
@@ -349,7 +365,7 @@ class Inbound:
         """A unit that has no pallet yet is replaced."""
         if trip.stage is PalletStage.TO_LIFTER:
             self._units.stand(trip.unit, now)
-            self._to_lifter[trip.site.id].remove(trip)
+            self._leave_lifter(trip)
             self._units.release(trip.unit)
 
     def emptied(self, trip: PalletTrip) -> None:
@@ -357,9 +373,11 @@ class Inbound:
         assert trip.desk is not None
         trip.desk.pallets.remove(trip)
         trip.stage = PalletStage.EMPTY
-        self._empty.append(trip)
+        if trip.unit >= 0:
+            self._empty.append(trip)
 
     def _at_lifter(self, trip: PalletTrip, now: float) -> None:
+        assert trip.site is not None
         waiting = self._waiting[trip.site.id]
         if not waiting:
             self._abandon(trip, now)
@@ -369,7 +387,7 @@ class Inbound:
         self._ask_lift(trip, now)
 
     def _ask_lift(self, trip: PalletTrip, now: float) -> None:
-        assert trip.pallet is not None
+        assert trip.pallet is not None and trip.site is not None
         trip.asked = now
         self.out.append(
             LiftRequest(now, trip.site.id, trip.pallet.name, trip.pallet.weight, trip.unit)
@@ -380,8 +398,12 @@ class Inbound:
         cell = trip.desk.station.pallet_cell
         self._units.send(trip.unit, cell, Operation.NONE, True, Priority.DELIVER, now)
 
-    def _abandon(self, trip: PalletTrip, now: float) -> None:
+    def _leave_lifter(self, trip: PalletTrip) -> None:
+        assert trip.site is not None
         self._to_lifter[trip.site.id].remove(trip)
+
+    def _abandon(self, trip: PalletTrip, now: float) -> None:
+        self._leave_lifter(trip)
         self._units.release(trip.unit)
         self._ended(trip.unit, now)
 
@@ -448,11 +470,11 @@ class Inbound:
             self._trips.poke(trip, now)
 
     def _fetch_pallets(self, now: float) -> None:
-        busy = sum(len(desk.pallets) for desk in self.desks)
+        busy = sum(len(desk.pallets) for desk in self._pallet_desks)
         busy += sum(len(trips) for trips in self._to_lifter.values())
         # Enough units must be left to bring pods.
         most = min(self._units.count - 1, max(self._units.count // UNITS_A_PALLET, 1))
-        room = min(most, sum(_pallet_room(desk) for desk in self.desks)) - busy
+        room = min(most, sum(_pallet_room(desk) for desk in self._pallet_desks)) - busy
         for site in self._sites:
             trips, waiting = self._to_lifter[site.id], self._waiting[site.id]
             open_trips = sum(trip.pallet is None for trip in trips)

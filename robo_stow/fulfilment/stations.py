@@ -264,7 +264,7 @@ class StowStationCore(_StationCore):
     emits: `ProposeRequest`, `Instruct`, `StowRequest`, `VisitDone`, `Alarm`.
 
     Bins are asked of the inventory while the pod comes to rest; handwork starts when the pod and a
-    unit with a pallet are in place.
+    unit with a pallet are in place; at a station without a pallet spot the goods stand there.
     """
 
     consumes: tuple[type, ...] = (StowVisit, FleetState, Scan, Reply)
@@ -305,6 +305,8 @@ class StowStationCore(_StationCore):
         return out
 
     def _pallet_in_place(self, state: FleetState | None) -> bool:
+        if self.station.pallet_cell < 0:
+            return True
         if state is None:
             return False
         there = state.load[state.cell == self.station.pallet_cell]

@@ -49,6 +49,7 @@ class InventoryCore:
         building: the site; its order file names the SKUs.
         seed: of sizes, opening stock and proposals.
         database: SQLAlchemy URL of the ledger; an empty one gets the opening stock.
+        catalogue: the SKUs, in place of those of the order file.
 
     Raises:
         InputError: order file, building or database cannot be used.
@@ -66,11 +67,18 @@ class InventoryCore:
         MovePodRequest,
     )
 
-    def __init__(self, building: Building, seed: int, database: str) -> None:
+    def __init__(
+        self,
+        building: Building,
+        seed: int,
+        database: str,
+        catalogue: Catalogue | None = None,
+    ) -> None:
         self._building = building
         self._seed = seed
         self._spec = building.pod
-        catalogue = Catalogue.from_orders(building, seed)
+        if catalogue is None:
+            catalogue = Catalogue.from_orders(building, seed)
         self.ledger = Ledger(database)
         self.fresh = self.ledger.prepare(building, catalogue)
         """Whether the ledger was empty, and has got the opening stock just now."""

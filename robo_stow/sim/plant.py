@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from robo_stow.messages import (
     LiftResult,
     Load,
     Message,
+    OrderArrived,
     Release,
     ToteReady,
     VisitDone,
@@ -62,6 +63,7 @@ class Plant:
         building: the site.
         seed: of all that is random here.
         units: drive units that stand at their start places; by default `DriveUnits`.
+        orders: in order of time; by default those of the building's file.
 
     Public: ``units``, ``faults`` (`Faults`), for schedules of faults, and ``lifters``, the drives
     (`LifterDrives`) of each lifter by its name.
@@ -84,6 +86,7 @@ class Plant:
         building: Building,
         seed: int,
         units: Units | None = None,
+        orders: Iterable[OrderArrived] | None = None,
     ) -> None:
         self._building = building
         self.units: Units = drive_units(building, seed) if units is None else units
@@ -101,7 +104,7 @@ class Plant:
         self._emptied: set[tuple[str, int]] = set()
         self._packers = Packers(building.people, seed)
         self._pallets = PalletArrivals(building, seed)
-        self._orders = OrderStream(building.orders, seed)
+        self._orders = iter(OrderStream(building.orders, seed) if orders is None else orders)
         self._order = next(self._orders, None)
         self._now: float | None = None
 
