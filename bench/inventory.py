@@ -193,30 +193,43 @@ def million(building: Building, database: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and write the result."""
+    """Measure; the result is written after each part, the long ones come last."""
     demo = load_building("demo")
-    result: dict[str, Any] = {"requests_per_second": {"sqlite in memory": in_memory(demo)}}
+    rates: dict[str, Any] = {"sqlite in memory": in_memory(demo)}
+    large: dict[str, Any] = {}
+    result = {"requests_per_second": rates, "at_a_million_bins": large}
+    server = None
+    programs = find_programs()
+    if programs is None:
+        print("bench: no PostgreSQL server installed, not measured", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         number = iter(range(100))
 
         def file() -> str:
             return f"sqlite:///{folder}/{next(number)}.sqlite"
 
-        result["requests_per_second"]["sqlite file"] = throughput(demo, file)
-        result["at_a_million_bins"] = {"sqlite file": million(demo, file())}
-    programs = find_programs()
-    if programs is None:
-        print("bench: no PostgreSQL server installed, not measured", file=sys.stderr)
-    else:
-        server = PrivateServer(programs)
         try:
-            result["requests_per_second"]["postgresql"] = throughput(demo, server.fresh)
-            result["at_a_million_bins"]["postgresql"] = million(demo, server.fresh())
+            rates["sqlite file"] = throughput(demo, file)
+            save(result)
+            if programs is not None:
+                server = PrivateServer(programs)
+                rates["postgresql"] = throughput(demo, server.fresh)
+                save(result)
+            large["sqlite file"] = million(demo, file())
+            save(result)
+            if server is not None:
+                large["postgresql"] = million(demo, server.fresh())
+                save(result)
         finally:
-            server.stop()
+            if server is not None:
+                server.stop()
+    print(json.dumps(result, indent=2))
+
+
+def save(result: dict[str, Any]) -> None:
+    """Write what has been measured so far."""
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":
