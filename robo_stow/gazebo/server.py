@@ -107,7 +107,8 @@ class Server:
             port = int(free.getsockname()[1])
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command(self._root, arguments),
+                # Ends with us, however we end: nobody else would stop it.
+                ["setpriv", "--pdeathsig", "KILL", *command(self._root, arguments)],
                 env=environment(self._root, port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
