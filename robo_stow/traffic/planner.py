@@ -255,8 +255,8 @@ class Planner:
             loaded: [units] 1: carries a pod; it enters storage cells only as its goal, and never
                 a cell where a pod stands.
             frozen: [units] 1: must wait in this step; nobody pushes it.
-            priority: [units] 0..15; larger goes first, and its delay weighs 1 + priority times. A unit
-                that has waited very long (see `docs/traffic.md`) goes first all the same.
+            priority: [units] 0..15; larger goes first, and its delay weighs more. A unit that has
+                waited very long (see `docs/traffic.md`) goes first all the same.
             standing: [height * width] 1: a pod stands on the cell.
             blocked: [height * width] 1: nobody may enter.
             budget_s: thread CPU seconds for the step; what the first plan leaves of it goes into

@@ -16,7 +16,7 @@ from robo_stow.traffic.planner import Planner
 class TaskPool:
     """Open tasks and their units."""
 
-    APPROACH_WEIGHT = 2.0
+    APPROACH_WEIGHT = 5.0
     """How much a step of approach counts against a step of the task itself: the length of a task
     has to be driven one day anyway, a long approach is lost."""
 

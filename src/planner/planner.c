@@ -23,6 +23,10 @@ enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
 
 #define RS_PRIORITY_MAX 15.0f
 
+/* Weight of a unit at its goal, falling with the distance to it: on crowded floors it pays to let
+ * those through that are about to finish. */
+static const double RS_NEAR_WEIGHT = 5.0;
+
 /* Temperature at the start of the improvement, in travel cost. */
 static const double RS_HEAT = 1.0;
 
@@ -300,6 +304,8 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
         j->candidates[u] =
             rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
         j->weight[u] = 1.0 + (double)priority_of(in, u);
+        if (s.goal >= 0)
+            j->weight[u] += RS_NEAR_WEIGHT / (1.0 + (double)p->distance[u] / RS_STEP_COST);
     }
 }
 
