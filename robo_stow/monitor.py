@@ -205,7 +205,6 @@ class MonitorCore:
         hours = self.now / 3600.0
         waits = np.array(self.order_to_ship, np.float64) / 60.0
         fraction = 1.0 - float(np.nanmean(self._face_free)) if self._face_seen() else 0.0
-        busy = sum(self._busy[s] + self._busy_in_sample[s] for s in picks)
         return {
             "seed": self.seed,
             "building": self.building.name,
@@ -225,12 +224,18 @@ class MonitorCore:
             "pods_handled": self._pods_handled,
             "pallets_lifted": len(self._lifted),
             "units_stowed": self._pieces_stowed,
-            "station_busy": _ratio(busy, self.now * len(picks)),
+            "station_busy": _ratio(self.pick_busy, self.now * len(picks)),
             "unit_utilisation": _ratio(self._active_seconds, self._unit_seconds),
             "storage_utilisation": round(fraction, 4),
             "conflicts": self.conflicts,
             "alarms": len(self.alarms),
         }
+
+    @property
+    def pick_busy(self) -> float:
+        """Seconds in which people at pick stations had work in hand, of all of them."""
+        picks = [s.id for s in self.building.stations if s.kind == "pick"]
+        return sum(self._busy[s] + self._busy_in_sample[s] for s in picks)
 
     def _face_seen(self) -> bool:
         return bool(np.isfinite(self._face_free).any())

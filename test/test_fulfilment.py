@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -251,6 +252,10 @@ class World:
         self.lifted: dict[str, LiftResult] = {}
         self.alarms: list[Alarm] = []
         self.was_down: set[int] = set()
+        self.put_late = 0.0  # s from a scan to its put; infinite: puts are never heard
+        self.puts: list[tuple[float, Put]] = []
+        self.last_scan: dict[str, float] = {}  # by order
+        self.ready: dict[str, float] = {}
         self.emptied: set[tuple[str, int]] = set()
         self.lanes = {s.cell: len(s.queue) + 1 for s in building.stations}
         self.lanes |= {s.pallet_cell: len(s.pallet_queue) + 1 for s in building.stations}
@@ -289,6 +294,8 @@ class World:
     def tick(self) -> None:
         self.now += TICK
         state = self.fleet_state()
+        self.inbox += self.channel([put for at, put in self.puts if at <= self.now])
+        self.puts = [(at, put) for at, put in self.puts if at > self.now]
         inbox, self.inbox = self.inbox, []
         inbox.append(state)
         heard: list[Message] = []
@@ -331,10 +338,12 @@ class World:
                     result = ScanResult.SHORT if short else ScanResult.OK
                     quantity = message.quantity - short
                     self.scanned[key] = Scan(self.now, name, message.work, result, quantity)
+                    self.last_scan[message.order] = self.now
                 scan = self.scanned[key]
-                put = Put(self.now, name, message.work, message.order)
-                done = [scan] if message.stow or not scan.quantity else [scan, put]
-                self.inbox += self.channel(done)
+                self.inbox += self.channel([scan])
+                if not message.stow and scan.quantity:
+                    put = Put(self.now, name, message.work, message.order)
+                    self.puts.append((self.now + self.put_late, put))
             else:
                 out.append(message)
         return out
@@ -356,6 +365,7 @@ class World:
             assert self.ledger.tote.get(message.order) == self.orders[message.order] or (
                 message.order in self.ledger.shipped
             ), "a tote that is not complete"
+            self.ready.setdefault(message.order, self.now)
             self.inbox += self.channel([TotePacked(self.now, message.order)])
         elif isinstance(message, OrderShipped):
             self.shipped[message.order] += 1
@@ -520,6 +530,18 @@ def test_orders_are_shipped_with_what_was_ordered() -> None:
     world.check_end()
     assert set(world.shipped.values()) == {1}
     assert not world.alarms
+
+
+@pytest.mark.parametrize("late", [4.0, math.inf])
+def test_a_tote_is_full_when_its_last_pieces_are_in_it_heard_or_not(late: float) -> None:
+    world = World(site(), 1)
+    world.put_late = late
+    feed(world, random_orders(world, 15, 100.0), 3000.0)
+    world.check_end()
+    people = world.building.people
+    longest = 2.0 * people.put_share * (people.pick_line + 9.0 * people.pick_piece) + 3.0 + 2.0
+    for order, ready in world.ready.items():
+        assert min(late, 3.0) <= ready - world.last_scan[order] <= min(late + 2.0, longest)
 
 
 @RELAXED

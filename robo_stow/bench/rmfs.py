@@ -8,8 +8,8 @@ stand at the stow stations, as long as stock is below the upper of the replenish
 - Lines an order: a normal distribution (mean 1, deviation 1), rounded, drawn again outside 1 to 4
   (mean 1.56). Items a line: the same with deviation 0.33 and 1 to 3 (mean 1.07).
 - A bundle is of one SKU, drawn by popularity. Bundles come to a station in deliveries of
-  `DELIVERY`, which is about the 1,000 of weight that a replenishment station of the reference holds;
-  which pods take how much of them is the inventory's decision, 10 s for each 6 items.
+  `DELIVERY`, about the weight of 1,000 that a replenishment station of the reference holds; which
+  pods take how much of them is the inventory's decision, 10 s for each 6 items.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Peer:
     """A published or measured run of another system on this scenario."""
 
     name: str
-    figures: tuple[float | None, ...]  # in the order of `FIGURES`
+    figures: tuple[float, ...]  # in the order of `FIGURES`
 
 
 PEERS = (
@@ -219,10 +219,8 @@ def run_rmfs(
             if progress is not None:
                 progress(now)
         figures = monitor.figures()
-        busy = figures["station_busy"] * monitor.now
-        return {"busy": busy} | {
-            key: figures[key] for key in ("units_picked", "lines_picked", "pods_handled")
-        }
+        keys = ("units_picked", "lines_picked", "pods_handled")
+        return {"busy": monitor.pick_busy} | {key: figures[key] for key in keys}
 
     before = run(WARM_UP)
     filled = supply.fill
@@ -235,7 +233,7 @@ def run_rmfs(
         "items_per_station_hour": done["units_picked"] / stations / hours,
         "lines_per_unit_hour": done["lines_picked"] / building.units / hours,
         "item_pile_on": done["units_picked"] / max(done["pods_handled"], 1.0),
-        "station_idle": 1.0 - done["busy"] / (minutes * 60.0),
+        "station_idle": 1.0 - done["busy"] / (minutes * 60.0 * stations),
         "conflicts": monitor.conflicts,
         "stock": [round(filled, 4), round(supply.fill, 4)],
         "stock_conserved": not warehouse.inventory.audit(),

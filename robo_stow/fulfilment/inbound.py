@@ -3,8 +3,8 @@
 A pallet is booked in, lifted onto a unit, and brought to the stow station with the least left to
 stow. Pods with free space are brought there one after the other until the pallet is empty. Which
 pods is left to chance among the emptier ones near by: random stow spreads every SKU over many
-pods, so that one of them is near when it is wanted. A stow station without a pallet spot is fed from
-outside: what arrives stands beside the person at once.
+pods, so that one of them is near when it is wanted. A stow station without a pallet spot is fed
+from outside: what arrives stands beside the person at once.
 """
 
 from __future__ import annotations
