@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-ALONG, ACROSS, TURN = 4.0, 8.0, 8.0
+ALONG, ACROSS, TURN = 4.0, 8.0, 6.0
 """Gains: 1/s along the path, 1/m^2 across it, 1/s for the heading. Across it the unit swings like
 an oscillator of ``speed * sqrt(ACROSS)`` rad/s, well damped from walking pace up."""
 STILL = (0.001, 0.003)
@@ -60,9 +60,14 @@ class Tracking:
         self.y[seen] += TRUST * (y - self.y)[seen]
         self.yaw[seen] = wrap(self.yaw + TRUST * wrap(yaw - self.yaw))[seen]
 
-    def error(self, x: F64, y: F64, yaw: F64) -> tuple[F64, F64]:
-        """Distance (m) and difference of heading (rad, signed) to references, by the estimate."""
-        return np.hypot(x - self.x, y - self.y), wrap(yaw - self.yaw)
+    def error(self, x: F64, y: F64, yaw: F64) -> tuple[F64, F64, F64]:
+        """How far the references are ahead and to the left (m), and turned (rad), signed.
+
+        Ahead and left as seen by the references; by the estimate, F64[n] each.
+        """
+        dx, dy = x - self.x, y - self.y
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        return cos * dx + sin * dy, cos * dy - sin * dx, wrap(yaw - self.yaw)
 
     def command(
         self, x: F64, y: F64, yaw: F64, speed: F64, turn: F64, period: float

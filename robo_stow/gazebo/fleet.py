@@ -21,8 +21,8 @@ F64 = NDArray[np.float64]
 
 PERIOD = 0.05
 """s between wheel commands."""
-LEASH = (0.05, 0.35)
-"""m and rad a unit may be off its reference; beyond, the reference waits for it."""
+LEASH = (0.05, 0.15, 0.35)
+"""m along the path, m across it and rad that a unit may be off; beyond, its reference waits."""
 SIGHT = 0.09
 """m from a fiducial's middle within which the camera sees it."""
 SIGHT_NOISE = (0.001, 0.002)
@@ -180,8 +180,8 @@ class GazeboFleet:
 
     def _tick(self) -> list[tuple[int, Action]]:
         scene, tracking, before = self._scene, self._tracking, self._ref.copy()
-        far, off = tracking.error(before[0], before[1], before[2])
-        leash = (far <= LEASH[0]) & (np.abs(off) <= LEASH[1])
+        off = np.abs(tracking.error(before[0], before[1], before[2]))
+        leash = (off <= np.array(LEASH)[:, None]).all(axis=0)
         done = [int(state.done[0]) for state in self._states]
         failures: list[tuple[int, Action]] = []
         for u in np.flatnonzero(leash).tolist():

@@ -51,6 +51,7 @@ class Scene:
         self._frames: list[bytes] = []
         self._answers: dict[int, Any] = {}
         self._asked = 0
+        self._idle = True  # nothing was sent since the last step
         transport.subscribe("~/pose/local/info", "PosesStamped", self._on_poses)
         transport.subscribe("~/response", "Response", self._on_response)
         self._control = transport.advertise_to_server("~/world_control", "WorldControl")
@@ -60,7 +61,6 @@ class Scene:
         self._wheels = [transport.advertise(f"~/{name}/vel_cmd", "Pose") for name in units]
         transport.wait(lambda: bool(self._latest), "poses", PATIENCE)
         self._sent = np.zeros((2, n))
-        self._first = True
         self.step(1)  # plugins are loaded with the first step
         for wheels in self._wheels:
             transport.wait(lambda w=wheels: w.subscribers > 0, wheels.topic, PATIENCE)  # type: ignore[misc]
@@ -74,17 +74,29 @@ class Scene:
             GazeboError: the server has ended or hangs.
         """
         began = time.perf_counter()
+        self._settle()
         self.steps += count
         end = self.steps * STEP - STEP / 2
         self._control.publish(message("WorldControl", multi_step=count))
         try:
             self._transport.wait(lambda: _stamp(self._latest) > end, "a step", PATIENCE)
         except GazeboError as error:
-            state = "hangs" if self._server.alive else f"has ended:\n{self._server.log()[-1000:]}"
-            raise GazeboError(f"gzserver {state} ({error})") from None
+            raise self._failure(error) from None
         frames, self._frames = self._frames, []
         self._look(frames)
         self.wall_seconds += time.perf_counter() - began
+
+    def _settle(self) -> None:
+        """Wait until the server has taken what was sent before.
+
+        It reads its connections in turn, so the answer to a question that was asked last (one of
+        the few that are answered at once) comes when all the rest has arrived; otherwise commands
+        would come late at random.
+        """
+        if self._idle:
+            return
+        self._idle = True
+        self._ask("physics_info", "")
 
     def _on_poses(self, data: bytes) -> None:
         if len(data) > _EMPTY:
@@ -127,6 +139,7 @@ class Scene:
 
     def drive(self, speed: F64, turn: F64) -> None:
         """Command all units' wheels: F64[n] m/s and F64[n] rad/s."""
+        self._idle = False
         for unit in np.flatnonzero((self._sent != (speed, turn)).any(axis=0)).tolist():
             # The plugin turns clockwise for a positive rate.
             self._wheels[unit].publish(_pose((float(speed[unit]), 0, 0), -float(turn[unit])))
@@ -183,11 +196,7 @@ class Scene:
         Raises:
             GazeboError: no answer.
         """
-        self._asked += 1
-        number = self._asked
-        self._request.publish(message("Request", id=number, request="entity_info", data=model))
-        self._transport.wait(lambda: number in self._answers, f"word of {model}", PATIENCE)
-        answer = self._answers.pop(number)
+        answer = self._ask("entity_info", model)
         if answer.response != "success":
             return None
         pose = parse("Model", answer.serialized_data).pose
@@ -195,9 +204,23 @@ class Scene:
         yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
         return at.x, at.y, at.z, yaw
 
+    def _ask(self, question: str, data: str) -> Any:
+        self._asked += 1
+        number = self._asked
+        self._request.publish(message("Request", id=number, request=question, data=data))
+        try:
+            self._transport.wait(lambda: number in self._answers, "an answer", PATIENCE)
+        except GazeboError as error:
+            raise self._failure(error) from None
+        return self._answers.pop(number)
+
+    def _failure(self, error: GazeboError) -> GazeboError:
+        state = "hangs" if self._server.alive else f"has ended:\n{self._server.log()[-1000:]}"
+        return GazeboError(f"gzserver {state} ({error})")
+
     def _on_response(self, data: bytes) -> None:
         answer = parse("Response", data)
-        if answer.request == "entity_info":
+        if answer.request in ("entity_info", "physics_info"):
             self._answers[answer.id] = answer
 
 
