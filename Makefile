@@ -37,7 +37,7 @@ bench: setup
 
 gazebo: setup
 	@$(PYTHON) tools/fetch_gazebo.py
-	$(STOW) run demo --sim gazebo
+	$(STOW) run demo --sim gazebo --minutes 10
 
 clean:
 	rm -rf .venv build install log out

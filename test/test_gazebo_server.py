@@ -140,6 +140,26 @@ def test_a_server_that_ends_is_told_of(gazebo: None, world: str) -> None:
             module.PATIENCE = patience
 
 
+def test_no_server_outlives_its_user(gazebo: None, world: str, tmp_path: Path) -> None:
+    (tmp_path / "world.sdf").write_text(world)
+    program = (
+        "import sys, time; from pathlib import Path; from robo_stow.gazebo.server import Server; "
+        "s = Server(Path(sys.argv[1]).read_text()); print(s.pid, flush=True); time.sleep(600)"
+    )
+    user = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "world.sdf")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
+    )
+    assert user.stdout is not None
+    server = int(user.stdout.readline())
+    user.kill()
+    user.wait()
+    stat = Path(f"/proc/{server}/stat")
+    # Gone, or dead and waiting for somebody to ask.
+    assert wait(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z")
+
+
 def test_no_server_no_transport() -> None:
     with pytest.raises(GazeboError, match="no Gazebo master on port 1"):
         Transport(1, 1.0)

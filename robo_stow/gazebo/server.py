@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -67,6 +68,15 @@ def environment(root: Path, port: int) -> dict[str, str]:
     }
 
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _die_with_parent() -> None:
+    """Run in the child: no server is left over when this process is killed."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Server:
     """A running gzserver, paused at time 0; a context manager that ends it.
 
@@ -114,6 +124,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         end = time.monotonic() + START
         while True:
