@@ -192,12 +192,16 @@ def test_generated_layouts_are_sound(spec: layout.LayoutSpec) -> None:
     blocks = spec.blocks[0] * spec.blocks[1]
     assert np.count_nonzero(grid.kind == CellKind.STORAGE) == blocks * spec.block_width * 2
     bays = [bay for side in spec.sides.values() for bay in side]
-    found = (len(cells.picks), len(cells.stows), len(cells.handoffs), len(cells.chargers))
-    assert found == tuple(bays.count(b) for b in ("pick", "stow", "lifter", "charger"))
+    fed = sum(pallet < 0 for _, pallet in cells.stows)
+    stows = len(cells.stows) - fed
+    found = (len(cells.picks), stows, fed, len(cells.handoffs), len(cells.chargers))
+    assert found == tuple(bays.count(b) for b in ("pick", "stow", "feed", "lifter", "charger"))
     for cell in cells.picks:
         assert len(layout.lane_to(cells, cell)) == spec.pick_queue
     for cell, pallet in cells.stows:
         assert len(layout.lane_to(cells, cell)) == spec.stow_queue
+        if pallet < 0:
+            continue
         assert len(layout.lane_to(cells, pallet)) == spec.stow_queue + 1
         # The person stands between pod and pallet.
         apart = np.subtract(divmod(cell, cells.width), divmod(pallet, cells.width))
