@@ -283,14 +283,15 @@ def write_commands(ros: dict, folders: list) -> None:
         # The libraries are on their path already: spares the wheels their second start of Python.
         lines.append("export ROS_DISTRO=jazzy ROS_VERSION=2 ROS_PYTHON_VERSION=3")
         lines.append("export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1")
+    env = str(VENV / "bin" / "robo-stow-env")
+    # Run by name of its Python: its first line names one as well, but not where a path has a space.
     command = INSTALL / "robo_stow" / "lib" / "robo_stow" / "robo-stow"
     scripts = {
         "robo-stow-env": [*lines, 'exec "$@"'],
         "robo-stow": [
             "#!/bin/sh",
             "# Written by `make setup`.",
-            f"exec {shlex.quote(str(VENV / 'bin' / 'robo-stow-env'))} "
-            f'{shlex.quote(str(command))} "$@"',
+            f'exec {shlex.join([env, str(VENV_PYTHON), str(command)])} "$@"',
         ],
     }
     for name, text in scripts.items():
