@@ -35,7 +35,7 @@ from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.shipping import Shipping
 from robo_stow.fulfilment.stock import StockMirror
 from robo_stow.fulfilment.trips import Desk, PodTrip, Stage, Trips, room
-from robo_stow.fulfilment.ways import FAR, Ways
+from robo_stow.fulfilment.ways import Ways
 from robo_stow.messages import (
     ErrandReports,
     FleetState,
@@ -169,16 +169,10 @@ class FulfilmentCore:
         self.ledger.start(now)
         self.units.start(now)
         self.inbound.start(now)
-        drive = self.building.drive
         for desk in self.desks:
             desk.start(now)
-            steps = self.ways.to(desk.station.cell)[self.storage.cells]
-            steps = steps[steps < FAR]
-            mean = float(steps.mean()) if len(steps) else 0.0
-            # The unit's way to the pod is about as long as a third of the pod's to the station.
-            self._lead[desk.station.id] = LEAD_FACTOR * (
-                4.0 / 3.0 * mean * self.ways.seconds_a_step + drive.lift_time + drive.turn_time
-            )
+            fetch = self.ways.fetch_seconds(desk.station.cell, self.storage.cells)
+            self._lead[desk.station.id] = LEAD_FACTOR * fetch
 
     def _on_fleet(self, state: FleetState, now: float) -> None:
         self.units.on_state(state)

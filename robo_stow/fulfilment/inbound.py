@@ -117,7 +117,10 @@ class StowDesk:
         self.refused: dict[int, None] = {}
         """Pods that took nothing of the present pallet."""
         self.paused_until = 0.0
+        self.lead = 0.0
+        """Seconds it takes to bring a pod."""
         self._inbound = inbound
+        self._people = building.people
         self._faces = building.pod.faces
         self._number = 0
         self._tried: dict[PodTrip, list[int]] = {}
@@ -144,7 +147,11 @@ class StowDesk:
         if self.left == 0 or self.stuck or now < self.paused_until:
             return False
         most = min(limit, len(self.station.queue) + 1)
-        return len(self.trips) < min(most, self.left / max(self.pieces_a_pod, 1.0) + 1.0)
+        if len(self.trips) >= min(most, self.left / max(self.pieces_a_pod, 1.0) + 1.0):
+            return False
+        # More pods than are stowed into while one is brought would only hold units up.
+        each = self._people.stow_line + self._people.stow_piece * self.pieces_a_pod
+        return not self.trips or len(self.trips) * each < self.lead
 
     def join(self, trip: PodTrip) -> None:
         """The pod will come."""
@@ -279,6 +286,7 @@ class Inbound:
         """Begin numbering."""
         for desk in self.desks:
             desk.start(now)
+            desk.lead = self._ways.fetch_seconds(desk.station.cell, self._storage.cells)
 
     # -- pallets --------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ class Ways:
         self._to: dict[int, I32] = {}
         self._from: dict[int, I32] = {}
         drive = building.drive
+        self._handling = drive.lift_time + drive.turn_time
         # A stretch of a few cells between turns, and now and then a wait.
         self.seconds_a_step = 1.3 * grid.pitch / drive.max_speed + drive.turn_time / 16
         """Rough time of one step, s."""
@@ -46,6 +47,14 @@ class Ways:
         if table is None:
             table = self._from[cell] = self._table(cell, forward=True)
         return table
+
+    def fetch_seconds(self, cell: int, pods: I32) -> float:
+        """Rough time (s) to send a unit for a pod in one of the cells ``pods`` and to ``cell``."""
+        steps = self.to(cell)[pods]
+        steps = steps[steps < FAR]
+        mean = float(steps.mean()) if len(steps) else 0.0
+        # The unit's way to the pod is about as long as a third of the pod's to the station.
+        return 4.0 / 3.0 * mean * self.seconds_a_step + self._handling
 
     def _table(self, start: int, forward: bool) -> I32:
         exits, count = self._exits, len(self._exits)
