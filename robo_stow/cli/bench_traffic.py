@@ -79,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     text = json.dumps(result.figures)
     if args.paths is not None:
         args.paths.parent.mkdir(parents=True, exist_ok=True)
-        plan = {"states": result.states}
-        if result.tasks is not None:
-            plan["tasks"] = result.tasks
-        np.savez_compressed(args.paths, **plan)
+        if result.tasks is None:
+            np.savez_compressed(args.paths, states=result.states)
+        else:
+            np.savez_compressed(args.paths, states=result.states, tasks=result.tasks)
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text + "\n", encoding="utf-8")

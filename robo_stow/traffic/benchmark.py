@@ -22,9 +22,8 @@ from robo_stow.native import load
 from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, Planner
 from robo_stow.traffic.pool import TaskPool
 
-
-DEEP_UNITS = 4000
-"""Up to so many units plan five actions ahead; the time of more goes into four."""
+DEEP_BUDGET_MS = 0.05
+"""With so many milliseconds a unit and step units plan five actions ahead, with less four."""
 
 
 @dataclass
@@ -111,7 +110,7 @@ def run_benchmark(
     """
     grid, units = instance.grid, len(instance.starts)
     started = time.thread_time_ns()
-    options.setdefault("depth", 5 if units <= DEEP_UNITS else 4)
+    options.setdefault("depth", 5 if budget_ms >= DEEP_BUDGET_MS * units else 4)
     planner = Planner(grid.width, grid.height, grid.exits, units=units, seed=seed, **options)
     pool = TaskPool(instance, planner) if instance.form != 2023 else None
     errands = pool or RoundRobin(instance)

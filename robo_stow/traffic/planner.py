@@ -220,7 +220,7 @@ class Planner:
         self._input_address = ctypes.addressof(self._input)
         self._unit = ctypes.c_int32(0)
         self._unit_address = ctypes.addressof(self._unit)
-        self._action = np.zeros(units, np.uint8)
+        self._action: NDArray[np.uint8] = np.zeros(units, np.uint8)
         self._action_address = self._action.ctypes.data
 
     def __del__(self) -> None:

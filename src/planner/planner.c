@@ -15,8 +15,8 @@
 #include "search.h"
 #include "tables.h"
 
-/* Reading the clock is a system call: look at it once in so many attempts. */
-enum { RS_CLOCK_INTERVAL = 16 };
+/* Reading the clock is a system call: look at it after so many operations tested. */
+enum { RS_CLOCK_WORK = 2000 };
 
 /* A unit waits beyond measure after these steps and so many times its distance. */
 enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
@@ -316,13 +316,15 @@ static void improve(rs_planner *p, const rs_planner_input *in, double started)
     int64_t attempts = 0;
     double heat = RS_HEAT, begin = in->iterations < 0 ? cpu_now() : 0.0;
     double span = started + in->budget - begin;
+    int64_t look = 0;
     for (; p->units > 0; attempts++) {
         if (in->iterations >= 0) {
             if (attempts >= in->iterations)
                 break;
             heat = RS_HEAT * (1.0 - (double)attempts / (double)in->iterations);
-        } else if (attempts % RS_CLOCK_INTERVAL == 0) {
+        } else if (p->search.work >= look) {
             double gone = cpu_now() - begin;
+            look = p->search.work + RS_CLOCK_WORK;
             if (gone >= span)
                 break;
             heat = RS_HEAT * (1.0 - gone / span);
@@ -371,9 +373,13 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     list_candidates(p, in);
     rank_units(p, in);
     continue_plan(p, in);
+    int64_t look = 0;
     for (int32_t i = 0; i < p->units; i++) {
-        if (limited && i % RS_CLOCK_INTERVAL == 0 && cpu_now() - started >= in->budget)
-            break;
+        if (limited && p->search.work >= look) {
+            if (cpu_now() - started >= in->budget)
+                break;
+            look = p->search.work + RS_CLOCK_WORK;
+        }
         if (j->held[p->order[i]] > 0)
             rs_search_yield(&p->search, p->order[i]);
     }

@@ -77,6 +77,7 @@ static int search_chain(rs_search *s, int32_t root, int32_t root_last, int32_t f
         memset(s->visited, 0, (size_t)j->units * sizeof *s->visited);
         s->attempt = 1;
     }
+    s->work++;
     add_link(s, length++, root, 0.0);
     while (length > 0) {
         rs_link *link = &s->chain[length - 1];
@@ -92,6 +93,7 @@ static int search_chain(rs_search *s, int32_t root, int32_t root_last, int32_t f
             if ((link->dead[c->op / 64] >> (c->op % 64)) & 1 || (length == 1 && k == link->old))
                 continue;
             int depth;
+            s->work++;
             int32_t other = rs_joint_clash(j, unit, k, &depth);
             if (other == RS_CLASH_NONE) {
                 rs_joint_take(j, unit, k);

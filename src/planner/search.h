@@ -25,6 +25,7 @@ typedef struct {
     uint8_t *visits;     /* [units] ... and how often it did */
     uint8_t *chained;    /* [units] 1: on the chain */
     uint32_t attempt;
+    int64_t work;        /* operations tested for clashes so far, a measure of time */
     int32_t *rank;       /* [units] place in the order of priority, 0 first */
 } rs_search;
 

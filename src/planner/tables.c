@@ -211,8 +211,9 @@ rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
             unlink_slot(t, s);
             link_newest(t, s);
         }
-        int32_t age = t->state[s].age;
-        if (t->now - age > t->max_age && t->changed >= age)
+        /* Spread over as many steps again, so that tables made together do not expire together. */
+        int32_t made = t->state[s].age, spare = t->max_age < INT32_MAX ? key % (t->max_age + 1) : 0;
+        if (t->now - made - spare > t->max_age && t->changed >= made)
             build(t, s, from);
     } else {
         if (t->used < t->slots) {
