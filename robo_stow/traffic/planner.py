@@ -303,7 +303,7 @@ class Planner:
                 f"unit {unit} (cell {self._cell[unit]}, heading {self._heading[unit]}, "
                 f"goal {self._goal[unit]}) {_CODES[code]}"
             )
-        return self._action.copy()
+        return np.array(self._action, np.uint8)
 
     def travel_times(
         self, cell: NDArray[np.int32], heading: NDArray[np.uint8], goal: NDArray[np.int32]
