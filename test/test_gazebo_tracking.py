@@ -62,7 +62,8 @@ def test_comes_onto_the_path_and_stops_at_its_end(
         float(wrap(np.array([yaw + off]))[0]),
     )
     true, reference = follow(8.0 / speed + 3.0, (speed, 8.0, yaw), start)
-    assert np.hypot(*(true - reference)[:2]) < 0.005
+    # At a crawl it takes metres to come back (see ACROSS).
+    assert np.hypot(*(true - reference)[:2]) < (0.005 if speed > 0.3 else 0.01)
     assert abs(wrap(true[2:] - yaw)[0]) < 0.02
 
 
