@@ -24,6 +24,7 @@ from robo_stow_interfaces import action, msg, srv
 from robo_stow import messages as records
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
+from robo_stow.inventory import requests
 
 R = TypeVar("R")
 
@@ -70,8 +71,20 @@ SERVICES: dict[type, type] = {
     records.StowRequest: srv.Stow,
     records.ShipRequest: srv.Ship,
     records.MovePodRequest: srv.MovePod,
+    requests.ReceiveLotsRequest: srv.ReceiveLots,
+    requests.AdjustRequest: srv.Adjust,
+    requests.RestowRequest: srv.Restow,
+    requests.CountRequest: srv.Count,
+    requests.FindRequest: srv.Find,
+    requests.AuditRequest: srv.Audit,
 }
-"""Requests to the inventory, and their service types; `Reply` is the response of each."""
+"""Requests and questions to the inventory, and their service types."""
+
+ANSWERS: dict[type, type] = {
+    requests.FindRequest: requests.FindReply,
+    requests.AuditRequest: requests.AuditReply,
+}
+"""Responses to questions; to requests it is `Reply`."""
 
 _FACES = tuple(records.Action.FACE + k for k in range(4))
 _RELEASED = tuple(code for code in records.Action if code not in (records.Action.WAIT, 8))
@@ -95,8 +108,12 @@ _UNASSIGNED = {
     (records.LifterState, "unit"),
     (records.PodPlaces, "cell"),
     (records.FleetState, "load_id"),
+    (requests.AdjustRequest, "bin"),
+    *((requests.FindReply, name) for name in ("bin", "pod", "face", "cell")),
 }
 """Indices that may be -1."""
+
+_BOUNDED_AS = {"goal": "cell", "origin": "cell", "load_id": "pod", "to_bin": "bin"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +142,7 @@ class Limits:
 
     def bound(self, field: str) -> int | None:
         """One more than the largest index allowed in ``field``; None when it holds no index."""
-        field = {"goal": "cell", "origin": "cell", "load_id": "pod"}.get(field, field)
+        field = _BOUNDED_AS.get(field, field)
         return getattr(self, field, None)
 
 
@@ -239,8 +256,8 @@ class Converter:
         return self.codec(record, SERVICES[record].Request)  # type: ignore[attr-defined]
 
     def reply(self, record: type) -> Codec:
-        """The codec of `Reply` as the response to request type ``record``."""
-        return self.codec(records.Reply, SERVICES[record].Response)  # type: ignore[attr-defined]
+        """The codec of the response to request or question type ``record``."""
+        return self.codec(ANSWERS.get(record, records.Reply), SERVICES[record].Response)  # type: ignore[attr-defined]
 
     def lift_goal(self) -> Codec:
         """The codec of `LiftRequest` as a goal."""

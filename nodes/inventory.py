@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robo_stow_nodes import parameters, topics
-from robo_stow_nodes.conversions import SERVICES
+from robo_stow_nodes.conversions import ANSWERS, SERVICES
 from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
@@ -24,7 +24,11 @@ class InventoryNode(CoreNode):
     Serves:
         /inventory/receive (Receive), /inventory/reserve (Reserve), /inventory/cancel (Cancel),
         /inventory/pick (Pick), /inventory/propose (Propose), /inventory/stow (Stow),
-        /inventory/ship (Ship), /inventory/move_pod (MovePod)
+        /inventory/ship (Ship), /inventory/move_pod (MovePod),
+        /inventory/receive_lots (ReceiveLots): as receive, with owners, lots and expiry,
+        /inventory/adjust (Adjust), /inventory/restow (Restow), /inventory/count (Count): put the
+            ledger right,
+        /inventory/find (Find), /inventory/audit (Audit): questions, without a key
 
     Publishes, transient local, whole for late joiners:
         /inventory/stock_levels (StockLevels): pieces in bins.
@@ -51,7 +55,8 @@ class InventoryNode(CoreNode):
     def connect(self) -> None:
         super().connect()
         for record, service in SERVICES.items():
-            self.create_service(service, topics.SERVICES[record], partial(self._serve, record))
+            serve = self._answer if record in ANSWERS else self._serve
+            self.create_service(service, topics.SERVICES[record], partial(serve, record))
 
     def _serve(self, kind: type, message: Any, response: Any) -> Any:
         answer = self.converter.reply(kind)
@@ -63,6 +68,10 @@ class InventoryNode(CoreNode):
         reply, changes = self._core.handle(request, self.now())
         self.send(changes)
         return answer.encode(reply)
+
+    def _answer(self, kind: type, message: Any, response: Any) -> Any:
+        question = self.converter.request(kind).decode(message)  # texts and flags: nothing to check
+        return self.converter.reply(kind).encode(self._core.answer(question))
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from robo_stow import messages as records
+from robo_stow.inventory import requests
 
 TOPICS: dict[type, str] = {
     records.FleetState: "/fleet/state",
@@ -47,8 +48,14 @@ SERVICES: dict[type, str] = {
     records.StowRequest: "/inventory/stow",
     records.ShipRequest: "/inventory/ship",
     records.MovePodRequest: "/inventory/move_pod",
+    requests.ReceiveLotsRequest: "/inventory/receive_lots",
+    requests.AdjustRequest: "/inventory/adjust",
+    requests.RestowRequest: "/inventory/restow",
+    requests.CountRequest: "/inventory/count",
+    requests.FindRequest: "/inventory/find",
+    requests.AuditRequest: "/inventory/audit",
 }
-"""Service of each request."""
+"""Service of each request and question."""
 
 LIFT = "/lifters/{lifter}/lift"
 HEARTBEAT = "/heartbeat"

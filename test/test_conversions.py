@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from robo_stow import messages as records
 from robo_stow.errors import InputError
 from robo_stow.floor.load import load_building
+from robo_stow.inventory import requests
 
 pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
 
@@ -126,7 +127,8 @@ def test_every_record_survives_the_wire(codec: Codec) -> None:
 
 def test_every_record_has_a_way() -> None:
     ways = set(topics.TOPICS) | set(topics.SERVICES) | {records.LiftRequest, records.Reply}
-    assert ways == set(typing.get_args(records.Message))
+    asked = {*typing.get_args(requests.Booked), *typing.get_args(requests.Question)}
+    assert ways == set(typing.get_args(records.Message)) | asked
     assert set(topics.TOPICS) == set(MESSAGES)
     assert set(topics.SERVICES) == set(SERVICES)
 

@@ -9,14 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
+from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
-from robo_stow.inventory import audit, schema
+from robo_stow.inventory import audit, queries, schema
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.model import Booking, Level, Rejection, plain, text, whole
 from robo_stow.inventory.opening import book_opening_stock
 from robo_stow.inventory.placement import look, propose
-from robo_stow.inventory.requests import Booked
+from robo_stow.inventory.requests import (
+    Answer,
+    AuditReply,
+    AuditRequest,
+    Booked,
+    FindReply,
+    FindRequest,
+    Question,
+)
 from robo_stow.messages import (
     CancelRequest,
     Message,
@@ -137,6 +146,17 @@ class InventoryCore:
         assert isinstance(reply, Reply)
         return reply, changes
 
+    def answer(self, question: Question) -> Answer:
+        """Answer a question about the stock; nothing is booked.
+
+        Raises:
+            LedgerError: the database failed.
+        """
+        if isinstance(question, AuditRequest):
+            found = self.check_totals() if question.totals_only else self.audit()
+            return AuditReply(not found, f"findings: {len(found)}" if found else "", tuple(found))
+        return self._find(question)
+
     def snapshot(self, now: float) -> list[Message]:
         """The whole stock, the free volume of all faces, and where the pods stand."""
         s = schema.stock.c
@@ -213,6 +233,37 @@ class InventoryCore:
         if len(self._proposals) > REMEMBERED:
             del self._proposals[next(iter(self._proposals))]
         return reply
+
+    def _find(self, question: FindRequest) -> FindReply:
+        try:
+            names, rows = queries.stock(self.ledger, question.sku)
+        except InputError as error:
+            return FindReply(False, str(error))
+        at = {name: index for index, name in enumerate(names)}
+
+        def texts(name: str) -> tuple[str, ...]:
+            return tuple(str(row[at[name]] or "") for row in rows)
+
+        def numbers(name: str) -> tuple[int, ...]:
+            return tuple(-1 if row[at[name]] is None else int(row[at[name]]) for row in rows)
+
+        return FindReply(
+            True,
+            "",
+            place=texts("place"),
+            owner=texts("owner"),
+            lot=texts("lot"),
+            expiry=texts("expiry"),
+            bin=numbers("bin"),
+            pod=numbers("pod"),
+            face=numbers("face"),
+            slot=numbers("slot"),
+            cell=numbers("cell"),
+            pallet=texts("pallet"),
+            order=texts("order"),
+            pieces=numbers("pieces"),
+            reserved=numbers("reserved"),
+        )
 
     def _find_bins(self, request: ProposeRequest) -> Reply:
         pallet = text("pallet", request.pallet)

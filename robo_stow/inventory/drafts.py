@@ -27,6 +27,7 @@ from robo_stow.inventory.model import (
     Sku,
     entries,
     text,
+    total,
     whole,
 )
 from robo_stow.inventory.requests import (
@@ -127,8 +128,8 @@ class Drafter:
     def _received(
         self, key: str, pallet: str, pieces: dict[int, int], lots: dict[int, int], now: float
     ) -> Draft:
-        total = sum(pieces.values())
-        draft = Draft(Reply(key, True, "", granted=(total,), left=total))
+        received = total("quantity", pieces.values())
+        draft = Draft(Reply(key, True, "", granted=(received,), left=received))
         rows, counts = [], []
         for number in sorted(pieces):
             lot, quantity = lots[number], pieces[number]
@@ -279,8 +280,8 @@ class Drafter:
         rows = connection.execute(sql.TOTE, at).all()
         if not rows:
             raise Rejection("order", order, "has nothing in a tote")
-        total = sum(row.quantity for row in rows)
-        draft = Draft(Reply(request.key, True, "", granted=(int(total),)))
+        shipped = sum(int(row.quantity) for row in rows)
+        draft = Draft(Reply(request.key, True, "", granted=(shipped,)))
         counts: dict[int, int] = {}
         for row in rows:
             draft.move("ship", row.quantity, lot=row.lot, order_id=order)
@@ -351,6 +352,8 @@ class Drafter:
         at = {"at_pallet": pallet, "at_sku": sku.id}
         row = connection.execute(sql.ON_PALLET, at).first()
         if quantity > 0:
+            left = int(connection.execute(sql.PALLET_LEFT, at).scalar_one())
+            total("quantity", (left, quantity))
             lot = sku.lot if row is None else row.lot
             one = {"pallet": pallet, "sku": sku.id, "lot": lot}
             if row is None:
@@ -392,6 +395,7 @@ class Drafter:
             for code, quantity in entries(request, "sku", "quantity"):
                 sku = self._sku(code)
                 counted[sku.id] = counted.get(sku.id, 0) + whole("quantity", quantity, 0)
+        total("quantity", counted.values())
         # A full bin is what it is: no check of volume and weight, but nobody may stow meanwhile.
         connection.execute(sql.LOCK_POD, {"at_pod": bin_ // self._site.bins_per_pod})
         rows = {row.sku: row for row in connection.execute(sql.STOCK_IN, {"at_bin": bin_})}

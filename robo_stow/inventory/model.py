@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,14 @@ def entries(request: Any, *fields: str) -> list[tuple[Any, ...]]:
         if len(column) != len(columns[0]):
             raise Rejection(name, column, f"{len(columns[0])} entries expected, as in {fields[0]}")
     return list(zip(*columns, strict=True))
+
+
+def total(field: str, pieces: Iterable[int]) -> int:
+    """The sum of ``pieces`` if it is one that can be; raises `Rejection`."""
+    number = sum(pieces)
+    if number > MOST_PIECES:
+        raise Rejection(field, number, f"in all, must be at most {MOST_PIECES}")
+    return number
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Requests of people who put the ledger right, beside the work of the stations.
+"""What people ask of the ledger, beside the work of the stations.
 
-They are booked like the requests of `robo_stow.messages`: an idempotency key each, one reply.
-Corrections never take pieces that are reserved for an order: whoever finds those missing books a
-short pick or cancels the reservation first, so that the order hears of it.
+Requests that put it right are booked like those of `robo_stow.messages`: an idempotency key each,
+one reply. Corrections never take pieces that are reserved for an order: whoever finds those missing
+books a short pick or cancels the reservation first, so that the order hears of it.
 """
 
 from __future__ import annotations
@@ -69,3 +69,52 @@ class CountRequest:
 
 Booked = Request | ReceiveLotsRequest | AdjustRequest | RestowRequest | CountRequest
 """All that the ledger books."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindRequest:
+    """Where are the pieces of a SKU?"""
+
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindReply:
+    """Every place that holds pieces of the SKU; texts are empty and numbers -1 where none apply."""
+
+    ok: bool
+    reason: str  # why not
+    place: tuple[str, ...] = ()  # bin, pallet or tote
+    owner: tuple[str, ...] = ()
+    lot: tuple[str, ...] = ()
+    expiry: tuple[str, ...] = ()  # ISO 8601 date
+    bin: tuple[int, ...] = ()
+    pod: tuple[int, ...] = ()
+    face: tuple[int, ...] = ()
+    slot: tuple[int, ...] = ()  # 0 is the lowest
+    cell: tuple[int, ...] = ()  # where the pod was last set down
+    pallet: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    pieces: tuple[int, ...] = ()
+    reserved: tuple[int, ...] = ()  # of the pieces
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """Is the ledger right? Its totals alone are quick, all of it means to read every movement."""
+
+    totals_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReply:
+    """What `robo_stow.inventory.audit` found; ``ok`` when it is nothing."""
+
+    ok: bool
+    reason: str
+    finding: tuple[str, ...] = ()
+
+
+Question = FindRequest | AuditRequest
+"""Asked without a key, as nothing is booked."""
+Answer = FindReply | AuditReply
