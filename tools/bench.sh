@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Every benchmark of `make bench`, into out/bench/; run it in the environment that set-up made.
+# ROBO_STOW_INSTANCES: folder of public traffic instances (*.json); ROBO_STOW_ORDERS: an order file
+# of several months. What needs one of them is left out, and said so, where it is not named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p out/bench
+
+echo "bench: RMFS-16"
+robo-stow bench rmfs --jobs "$(nproc)" --out out/bench/rmfs16.json
+
+if [[ -n "${ROBO_STOW_INSTANCES:-}" ]]; then
+    for instance in "$ROBO_STOW_INSTANCES"/*.json; do
+        name=$(basename "$instance" .json)
+        echo "bench: traffic, $name"
+        robo-stow bench traffic --instance "$instance" --out "out/bench/traffic_$name.json"
+    done
+else
+    echo "bench: traffic left out: ROBO_STOW_INSTANCES names no folder of instances" >&2
+fi
+
+echo "bench: ledger"
+python bench/inventory.py
+echo "bench: space"
+python bench/space.py
