@@ -22,7 +22,7 @@ from robo_stow.native import load
 from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, Planner
 from robo_stow.traffic.pool import TaskPool
 
-DEEP_BUDGET_MS = 0.05
+DEEP_BUDGET_MS = 0.025
 """With so many milliseconds a unit and step units plan five actions ahead, with less four."""
 
 
