@@ -52,7 +52,12 @@ def _instance(args: argparse.Namespace) -> Instance:
                 raise InputError(
                     "command line", f"--{option}", getattr(args, option), "not with --instance"
                 )
-        return read_instance(args.instance)
+        instance = read_instance(args.instance)
+        if instance.delays is not None:
+            raise InputError(
+                args.instance, "version", "2026 LoRR", "execution with delays is not simulated yet"
+            )
+        return instance
     for option in ("map", "agents", "tasks", "steps"):
         if getattr(args, option) is None:
             raise InputError(
