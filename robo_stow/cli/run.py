@@ -42,16 +42,16 @@ def run(args: argparse.Namespace) -> int:
         RoboStowError: ROS 2 or the built workspace is not on the path.
     """
     try:
-        from robo_stow_nodes.composition import (  # type: ignore[import-not-found, unused-ignore]
+        from robo_stow_nodes.composition import (
             run_composed,
         )
-        from robo_stow_nodes.fleet_simulator import (  # type: ignore[import-not-found, unused-ignore]
+        from robo_stow_nodes.fleet_simulator import (
             FleetSimulatorNode,
         )
 
         simulator = FleetSimulatorNode
         if args.sim == "gazebo":
-            from robo_stow_nodes.gazebo_link import (  # type: ignore[import-not-found, unused-ignore]
+            from robo_stow_nodes.gazebo_link import (
                 GazeboLinkNode,
             )
 
