@@ -14,7 +14,7 @@ find src -name '*.c' -print0 | xargs -0 --no-run-if-empty -n 1 -P 2 \
     cc -std=c11 -O2 -Isrc -Wall -Wextra -Wpedantic -Wshadow -Werror -c -o /dev/null
 
 echo "test: C core under sanitizers"
-make --no-print-directory --jobs 2 -C test/c BUILD="$PWD/build/test-c"
+make --no-print-directory --jobs 2 -C test/c BUILD=../../build/test-c
 
 echo "test: Python"
 pytest "$@"
