@@ -195,17 +195,23 @@ def test_two_minutes_of_the_stack_in_gazebo(gazebo: None) -> None:
         site = build_warehouse(building, 1, plant=plant)
         checked = 0
         loop = Loop(site.cores)
-        for _ in loop.run(120.0, 10.0):
+        fleet, scene = plant.fleet, plant.scene
+        # Two minutes; more only until a lift, a pick and a pod at rest have been seen, as Gazebo's
+        # runs differ in their timing.
+        for now in loop.run(300.0, 10.0):
             assert site.monitor.conflicts == 0, [a.text for a in site.monitor.alarms]
-        figures, extra = site.monitor.figures(), plant.figures(loop.now, loop.now)
+            figures = site.monitor.figures()
+            resting = (fleet.load == Load.POD) & (fleet.states(now).speed == 0.0)
+            done = figures["pallets_lifted"] and figures["lines_picked"] and resting.any()
+            if now >= 120.0 and done:
+                break
+        extra = plant.figures(loop.now, loop.now)
         assert figures["pallets_lifted"] >= 1
         assert figures["lines_picked"] >= 1
         assert extra["position_error_mm"]["samples"] >= 12
         assert extra["position_error_mm"]["max"] < 20.0
         assert not site.inventory.audit()
-        fleet, scene = plant.fleet, plant.scene
-        standing = np.flatnonzero((fleet.load == Load.POD) & (fleet.states(loop.now).speed == 0.0))
-        for unit in standing.tolist():  # the pod is where its unit is
+        for unit in np.flatnonzero(resting).tolist():  # the pod is where its unit is
             name = pod_name(int(fleet.load_id[unit]))
             at = (scene.x[unit], scene.y[unit])
             assert wait(lambda n=name, a=at: scene.where(n)[:2] == pytest.approx(a, abs=0.05))  # type: ignore[misc, index]
