@@ -189,10 +189,6 @@ def test_messages_are_what_gazebo_writes() -> None:
     assert parse("Pose", bytes.fromhex(wanted)) == pose
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known fault, docs/gazebo.md: in some runs a unit loses its place by metres",
-)
 def test_two_minutes_of_the_stack_in_gazebo(gazebo: None) -> None:
     building = load_building("demo", units=12)
     with GazeboPlant(building, 1) as plant:
@@ -213,8 +209,9 @@ def test_two_minutes_of_the_stack_in_gazebo(gazebo: None) -> None:
         assert figures["pallets_lifted"] >= 1
         assert figures["lines_picked"] >= 1
         assert extra["position_error_mm"]["samples"] >= 12
-        assert extra["position_error_mm"]["max"] < 20.0
         assert not site.inventory.audit()
+        if extra["position_error_mm"]["max"] >= 20.0:
+            pytest.xfail("known fault, docs/gazebo.md: a unit has lost its place")
         for unit in np.flatnonzero(resting).tolist():  # the pod is where its unit is
             name = pod_name(int(fleet.load_id[unit]))
             at = (scene.x[unit], scene.y[unit])
