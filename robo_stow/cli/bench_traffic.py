@@ -13,7 +13,8 @@ import numpy as np
 from robo_stow.cli.options import count, positive
 from robo_stow.errors import InputError
 from robo_stow.floor.gridmap import Instance, instance_of_files, read_instance
-from robo_stow.traffic.benchmark import run_benchmark
+from robo_stow.traffic.benchmark import BenchmarkResult, run_benchmark
+from robo_stow.traffic.delayed import DelayedResult, run_delayed
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,7 +24,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="lifelong planning on a public instance",
         description="Plan a public lifelong instance step by step; prints one JSON object: tasks "
         "done, bound (2023 form: every unit alone on exact shortest times with turns), share of "
-        "bound, planning milliseconds a step (thread CPU time), peak memory.",
+        "bound, planning milliseconds a step (thread CPU time), peak memory. The 2026 form "
+        "executes the plan too, with the instance's delays.",
     )
     parser.add_argument("--instance", metavar="FILE.json", help="instance with its other files")
     parser.add_argument("--map", metavar="FILE", help="MovingAI map, in place of --instance")
@@ -40,6 +42,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--paths", type=Path, metavar="OUT.npz", help="write the plan for an outside validator"
     )
+    parser.add_argument(
+        "--no-delays",
+        action="store_true",
+        help="2026 form: nobody is held up, to see what the delays cost",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON here")
     parser.set_defaults(run=run)
@@ -52,12 +59,7 @@ def _instance(args: argparse.Namespace) -> Instance:
                 raise InputError(
                     "command line", f"--{option}", getattr(args, option), "not with --instance"
                 )
-        instance = read_instance(args.instance)
-        if instance.delays is not None:
-            raise InputError(
-                args.instance, "version", "2026 LoRR", "execution with delays is not simulated yet"
-            )
-        return instance
+        return read_instance(args.instance)
     for option in ("map", "agents", "tasks", "steps"):
         if getattr(args, option) is None:
             raise InputError(
@@ -67,8 +69,11 @@ def _instance(args: argparse.Namespace) -> Instance:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the benchmark; exit code 1 when a step failed the planner's own final check."""
+    """Run the benchmark; exit code 1 when a step failed the planner's own final check, or two
+    units met in execution."""
     instance = _instance(args)
+    if args.no_delays and instance.delays is None:
+        raise InputError("command line", "--no-delays", True, "only with a 2026 instance")
     steps = args.steps or instance.steps
     shown = time.monotonic()
 
@@ -78,18 +83,37 @@ def run(args: argparse.Namespace) -> int:
             shown = time.monotonic()
             print(f"step {step} of {steps}: {done} tasks done", file=sys.stderr, flush=True)
 
-    result = run_benchmark(
-        instance, steps=steps, budget_ms=args.budget_ms, seed=args.seed, progress=progress
-    )
+    result: BenchmarkResult | DelayedResult
+    if instance.delays is None:
+        result = run_benchmark(
+            instance, steps=steps, budget_ms=args.budget_ms, seed=args.seed, progress=progress
+        )
+    else:
+        result = run_delayed(
+            instance,
+            ticks=steps,
+            budget_ms=args.budget_ms,
+            seed=args.seed,
+            delays=not args.no_delays,
+            progress=progress,
+        )
     text = json.dumps(result.figures)
     if args.paths is not None:
-        args.paths.parent.mkdir(parents=True, exist_ok=True)
-        if result.tasks is None:
-            np.savez_compressed(args.paths, states=result.states)
-        else:
-            np.savez_compressed(args.paths, states=result.states, tasks=result.tasks)
+        _write_paths(args.paths, result)
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text + "\n", encoding="utf-8")
     print(text)
-    return 1 if result.figures["rejected_steps"] else 0
+    return 1 if result.figures["rejected_steps"] or result.figures.get("conflicts") else 0
+
+
+def _write_paths(path: Path, result: BenchmarkResult | DelayedResult) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(result, DelayedResult):
+        np.savez_compressed(
+            path, states=result.states, under_way=result.under_way, tasks=result.tasks
+        )
+    elif result.tasks is None:
+        np.savez_compressed(path, states=result.states)
+    else:
+        np.savez_compressed(path, states=result.states, tasks=result.tasks)

@@ -215,21 +215,28 @@ class _Fields:
             raise InputError(self._path, self._prefix + key, value, "must be a whole number")
         return int(value)
 
+    def choice(self, key: str, known: tuple[str, ...]) -> str:
+        value = self.text(key, known[0])
+        if value not in known:
+            raise InputError(self._path, self._prefix + key, value, f"must be {' or '.join(known)}")
+        return value
+
     def group(self, key: str) -> _Fields:
         return _Fields(self._path, self._get(key, None), f"{self._prefix}{key}.")
 
 
 def _delays(fields: _Fields) -> Delays:
     config = fields.group("delayConfig")
+    low = config.whole("minDelay", 0, 10**6, 0)
     return Delays(
         ticks_per_move=fields.whole("agentCounter", 1, 1000),
         safety_square=fields.number("agentSize", 0.0, 1.0, 1.0),
         seed=config.whole("seed", 0, 2**63 - 1, 0),
-        min_delay=config.whole("minDelay", 0, 10**6, 0),
-        max_delay=config.whole("maxDelay", 0, 10**6, 0),
-        event_model=config.text("eventModel", "bernoulli"),
+        min_delay=low,
+        max_delay=config.whole("maxDelay", low, 10**6, low),
+        event_model=config.choice("eventModel", ("bernoulli", "poisson")),
         probability=config.number("pDelay", 0.0, 1.0, 0.0),
-        duration_model=config.text("durationModel", "uniform"),
+        duration_model=config.choice("durationModel", ("uniform", "gaussian")),
         gauss_mean_ratio=config.number("gaussMeanRatio", 0.0, 1.0, 0.5),
         gauss_std_ratio=config.number("gaussStdRatio", 0.0, 1.0, 0.25),
     )

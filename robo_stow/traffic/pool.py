@@ -29,7 +29,8 @@ class TaskPool:
         self._first = np.array([task[0] for task in instance.tasks], np.int32)
         self._length = np.zeros(len(instance.tasks), np.float32)
         self._next = 0
-        self._task = np.full(units, -1)
+        self.task = np.full(units, -1)
+        """[units] index of each unit's task, or -1."""
         self._errand = np.zeros(units, np.int64)
         self._log: list[tuple[int, int, int]] = []
         self._now = 0
@@ -43,31 +44,38 @@ class TaskPool:
         """[done, 3] task index, unit, step done."""
         return np.array(self._log, np.int32).reshape(-1, 3)
 
-    def step(self, cell: NDArray[np.int32], heading: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Marks the errands met in these cells and returns every unit's goal."""
+    def step(
+        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], *, unfinished: int = 0
+    ) -> NDArray[np.int32]:
+        """Marks the errands met in these cells and returns every unit's goal.
+
+        Args:
+            unfinished: tasks counted as done here that are not done in fact and keep their place
+                among the open ones, where units are later than their plan (2026 form).
+        """
         for u in np.flatnonzero(cell == self.goal).tolist():
-            task = int(self._task[u])
+            task = int(self.task[u])
             self._errand[u] += 1
             if self._errand[u] == len(self._tasks[task]):
                 self._log.append((task, u, self._now))
                 self.done += 1
-                self._task[u] = -1
+                self.task[u] = -1
             else:
                 self._set_goal(u)
         self._now += 1
-        self._reveal()
+        self._reveal(unfinished)
         self._assign(cell, heading)
         return self.goal
 
     def _set_goal(self, unit: int) -> None:
-        errands = self._tasks[self._task[unit]] if self._task[unit] >= 0 else []
+        errands = self._tasks[self.task[unit]] if self.task[unit] >= 0 else []
         left = errands[self._errand[unit] : self._errand[unit] + 2] if errands else []
         self.goal[unit] = left[0] if left else -1
         self.next_goal[unit] = left[1] if len(left) > 1 else -1
 
-    def _reveal(self) -> None:
-        held = int((self._task >= 0).sum())
-        count = min(self._room - held - len(self._open), len(self._tasks) - self._next)
+    def _reveal(self, unfinished: int) -> None:
+        held = int((self.task >= 0).sum())
+        count = min(self._room - held - unfinished - len(self._open), len(self._tasks) - self._next)
         if count <= 0:
             return
         fresh = range(self._next, self._next + count)
@@ -85,7 +93,7 @@ class TaskPool:
 
     def _assign(self, cell: NDArray[np.int32], heading: NDArray[np.uint8]) -> None:
         """Greedy matching, cheapest pair first, of idle units and open tasks."""
-        idle = np.flatnonzero(self._task < 0)
+        idle = np.flatnonzero(self.task < 0)
         if not len(idle):
             return
         tasks = self._open
@@ -103,7 +111,7 @@ class TaskPool:
             k, i = divmod(pair, len(idle))
             if free_task[k] and free_unit[i]:
                 free_task[k] = free_unit[i] = False
-                self._task[idle[i]] = tasks[k]
+                self.task[idle[i]] = tasks[k]
                 self._errand[idle[i]] = 0
                 left -= 1
         self._open = tasks[free_task]
