@@ -23,3 +23,6 @@ class InputError(RoboStowError):
         self.value = value
         self.message = message
         super().__init__(f"{self.source}: {field} = {value!r}: {message}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
+        return type(self), (self.source, self.field, self.value, self.message)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from robo_stow import __version__
-from robo_stow.cli import bench_rmfs, bench_traffic, floor, inventory, run, simulate
+from robo_stow.cli import bench_rmfs, bench_traffic, floor, inventory, run, simulate, sweep
 from robo_stow.errors import RoboStowError
 
 
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     simulate.add_parser(commands)
     floor.add_parser(commands)
     inventory.add_parser(commands)
+    sweep.add_parser(commands)
     bench = commands.add_parser("bench", help="measure against public benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)
     bench_traffic.add_parser(benches)
