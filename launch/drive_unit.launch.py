@@ -1,47 +1,66 @@
-"""One robot as a node of its own.
+"""One robot: its node, and its description for RViz.
 
-ros2 launch robo_stow drive_unit.launch.py building:=demo unit:=3 use_sim_time:=false
+ros2 launch robo_stow drive_unit.launch.py building:=demo unit:=3
 """
 
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
-
-from launch import LaunchDescription
-
-ARGUMENTS = (
-    ("building", "demo", str, "shipped building or YAML file"),
-    ("seed", "-1", int, "seed of all randomness; -1: the building's"),
-    ("unit", "0", int, "index of the unit in the fleet"),
-    ("use_sim_time", "false", bool, "follow /clock"),
+from launch.actions import OpaqueFunction
+from robo_stow_nodes.launching import (
+    BUILDING,
+    COMMON,
+    DESCRIPTION,
+    HARDWARE,
+    ORDERS,
+    PLUGIN,
+    SEED,
+    SIM_TIME,
+    UNITS,
+    Argument,
+    described,
+    namespaced,
+    node,
+    site,
+    text,
 )
+
+from launch import LaunchContext, LaunchDescription
+from robo_stow.errors import InputError
+from robo_stow.floor.urdf import drive_unit_arguments
+
+UNIT = Argument("unit", "0", "index of the unit in the fleet", int)
+ARGUMENTS = (*COMMON, UNIT, DESCRIPTION, HARDWARE, PLUGIN)
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The unit's node, called after the unit."""
-    defaults = PathJoinSubstitution(
-        [FindPackageShare("robo_stow"), "config", "nodes", "drive_unit.yaml"]
-    )
+    """The unit's node and its robot_state_publisher."""
     return LaunchDescription(
         [
-            *(
-                DeclareLaunchArgument(name, default_value=default, description=text)
-                for name, default, _, text in ARGUMENTS
-            ),
-            Node(
-                package="robo_stow",
-                executable="drive_unit",
-                name=["drive_unit_", LaunchConfiguration("unit")],
-                parameters=[
-                    defaults,
-                    {
-                        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                        for name, _, kind, _ in ARGUMENTS
-                    },
-                ],
-                output="screen",
-            ),
+            *(argument.declare() for argument in ARGUMENTS),
+            OpaqueFunction(function=_start),
         ]
     )
+
+
+def _start(context: LaunchContext) -> list:
+    building = site(context)
+    unit = int(text(context, UNIT))
+    if not 0 <= unit < building.units:
+        raise InputError(
+            "drive_unit.launch.py", "unit", unit, f"0 to {building.units - 1} expected"
+        )
+    description = {
+        **drive_unit_arguments(building),
+        "hardware": text(context, HARDWARE),
+        "plugin": text(context, PLUGIN),
+    }
+    return [
+        namespaced(
+            [
+                node(
+                    "drive_unit",
+                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME, UNIT),
+                    name=f"drive_unit_{unit}",
+                ),
+                described("drive_unit", building.unit_name(unit), description),
+            ]
+        )
+    ]

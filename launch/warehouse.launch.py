@@ -1,71 +1,91 @@
-"""All nodes of a simulated site, a process each.
+"""A whole site, a process a node.
 
 ros2 launch robo_stow warehouse.launch.py building:=demo speed:=5.0
+ros2 launch robo_stow warehouse.launch.py building:=demo rviz:=true record:=true
+ros2 launch robo_stow warehouse.launch.py building:=/etc/robo_stow/site.yaml sim:=none \
+    database:=postgresql:///robo_stow
 """
 
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
+from launch.substitutions import IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
+from robo_stow_nodes.launching import (
+    BUILDING,
+    COMMON,
+    NAMESPACE,
+    ORDERS,
+    SEED,
+    SIM_TIME,
+    UNITS,
+    Argument,
+    include,
+    namespaced,
+    node,
+    passed,
+    when,
+)
 
 from launch import LaunchDescription
 
-NODES = (
-    "traffic_manager",
-    "inventory",
-    "fulfilment",
-    "robo_stow_lifter",
-    "pick_station",
-    "stow_station",
-    "monitor",
+SIM = Argument(
+    "sim",
+    "embedded",
+    "what moves: embedded simulator; classic: Gazebo 11, headless; none: hardware",
+    choices=("embedded", "classic", "none"),
+)
+SPEED = Argument("speed", "1.0", "building seconds per wall second, upper bound", float)
+MINUTES = Argument("minutes", "0.0", "building time to run, min; 0: no end", float)
+DATABASE = Argument("database", "sqlite://", "SQLAlchemy URL of the ledger; default: in memory")
+UNIT_NODES = Argument(
+    "unit_nodes",
+    IfElseSubstitution(NotEqualsSubstitution(LaunchConfiguration("sim"), "embedded"), "-1", "0"),
+    "units 0 to n - 1 are nodes of their own (drive_unit.launch.py); -1: all",
+    int,
+)
+TIME = Argument(
+    "use_sim_time",
+    NotEqualsSubstitution(LaunchConfiguration("sim"), "none"),
+    SIM_TIME.description + "; default: unless sim is none",
+    bool,
+)
+SWITCHES = (
+    Argument("rviz", "false", "show the control room in RViz", choices=("true", "false")),
+    Argument("record", "false", "record all topics with rosbag2", choices=("true", "false")),
 )
 ARGUMENTS = (
-    ("building", "demo", str, "shipped building or YAML file"),
-    ("units", "0", int, "drive units; 0: as the building says"),
-    ("orders", "", str, "CSV of order lines; empty: the building's own"),
-    ("seed", "-1", int, "seed of all randomness; -1: the building's"),
+    SIM,
+    *(TIME if argument is SIM_TIME else argument for argument in COMMON),
+    SPEED,
+    MINUTES,
+    DATABASE,
+    UNIT_NODES,
+    *SWITCHES,
 )
+SITE = (BUILDING, UNITS, ORDERS, SEED)
+NODES = {
+    "traffic_manager": (UNIT_NODES,),
+    "inventory": (DATABASE,),
+    "fulfilment": (),
+    "robo_stow_lifter": (),
+    "pick_station": (),
+    "stow_station": (),
+    "monitor": (),
+}
+"""The nodes of every site, with the launch arguments they take besides those of all nodes."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Every room's node and the embedded simulator, which starts the clock when it hears them."""
-    site = {name: _value(name, kind) for name, _, kind, _ in ARGUMENTS}
-    simulator = {
-        "speed": _value("speed", float),
-        "minutes": _value("minutes", float),
-    }
-    arguments = [
-        *((name, default, text) for name, default, _, text in ARGUMENTS),
-        ("speed", "1.0", "building seconds per wall second, upper bound"),
-        ("minutes", "0.0", "building minutes to run; 0: no end"),
-        ("database", "sqlite://", "SQLAlchemy URL of the ledger; the default lives in memory"),
+    """Every room's node, and what moves; a simulator starts the clock when it hears the nodes."""
+    simulated = (*SITE, SPEED, MINUTES)
+    shown = passed((SIM_TIME, NAMESPACE))
+    nodes = [
+        *(node(kind, (*SITE, TIME, *more)) for kind, more in NODES.items()),
+        node("fleet_simulator", simulated, condition=when("sim", "embedded")),
+        node("gazebo_link", simulated, condition=when("sim", "classic")),
     ]
-    database = {"database": _value("database", str)}
     return LaunchDescription(
         [
-            *(
-                DeclareLaunchArgument(name, default_value=default, description=text)
-                for name, default, text in arguments
-            ),
-            *(_node(name, site, *([database] if name == "inventory" else [])) for name in NODES),
-            _node("fleet_simulator", site, simulator),
+            *(argument.declare() for argument in ARGUMENTS),
+            namespaced(nodes),
+            include("rviz.launch.py", shown, when("rviz", "true")),
+            include("record.launch.py", shown, when("record", "true")),
         ]
-    )
-
-
-def _value(name: str, kind: type) -> ParameterValue:
-    return ParameterValue(LaunchConfiguration(name), value_type=kind)
-
-
-def _node(name: str, *parameters: dict) -> Node:
-    defaults = PathJoinSubstitution(
-        [FindPackageShare("robo_stow"), "config", "nodes", f"{name}.yaml"]
-    )
-    return Node(
-        package="robo_stow",
-        executable=name,
-        name=name,
-        parameters=[defaults, *parameters],
-        output="screen",
     )

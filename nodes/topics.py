@@ -1,7 +1,8 @@
 """Names on the ROS graph.
 
 A name in braces is a field of the record: records of one station or lifter travel on a topic of
-their own. Everything is absolute; a second site on one network takes another ROS domain.
+their own. Names are relative: a second site on one graph takes a namespace. Absolute are only the
+clock and the diagnostics, where ROS looks for them.
 """
 
 from __future__ import annotations
@@ -12,60 +13,60 @@ from robo_stow import messages as records
 from robo_stow.inventory import requests
 
 TOPICS: dict[type, str] = {
-    records.FleetState: "/fleet/state",
-    records.Release: "/fleet/release",
-    records.Errands: "/fleet/errands",
-    records.ErrandReports: "/fleet/errand_reports",
-    records.PodPlaces: "/fleet/pod_places",
-    records.PodRegister: "/inventory/pod_register",
-    records.Alarm: "/alarms",
-    records.PalletArrived: "/lifters/{lifter}/pallet_arrived",
-    records.LiftResult: "/lifters/{lifter}/result",
-    records.LifterCommand: "/lifters/{lifter}/command",
-    records.LifterFeedback: "/lifters/{lifter}/feedback",
-    records.LifterState: "/lifters/{lifter}/state",
-    records.OrderArrived: "/orders/arrived",
-    records.ToteReady: "/orders/tote_ready",
-    records.TotePacked: "/orders/tote_packed",
-    records.OrderShipped: "/orders/shipped",
-    records.PickVisit: "/stations/{station}/pick_visit",
-    records.StowVisit: "/stations/{station}/stow_visit",
-    records.VisitDone: "/stations/{station}/visit_done",
-    records.Instruct: "/stations/{station}/instruct",
-    records.Scan: "/stations/{station}/scan",
-    records.Put: "/stations/{station}/put",
-    records.StockLevels: "/inventory/stock_levels",
-    records.PodSpace: "/inventory/pod_space",
+    records.FleetState: "fleet/state",
+    records.Release: "fleet/release",
+    records.Errands: "fleet/errands",
+    records.ErrandReports: "fleet/errand_reports",
+    records.PodPlaces: "fleet/pod_places",
+    records.PodRegister: "inventory/pod_register",
+    records.Alarm: "alarms",
+    records.PalletArrived: "lifters/{lifter}/pallet_arrived",
+    records.LiftResult: "lifters/{lifter}/result",
+    records.LifterCommand: "lifters/{lifter}/command",
+    records.LifterFeedback: "lifters/{lifter}/feedback",
+    records.LifterState: "lifters/{lifter}/state",
+    records.OrderArrived: "orders/arrived",
+    records.ToteReady: "orders/tote_ready",
+    records.TotePacked: "orders/tote_packed",
+    records.OrderShipped: "orders/shipped",
+    records.PickVisit: "stations/{station}/pick_visit",
+    records.StowVisit: "stations/{station}/stow_visit",
+    records.VisitDone: "stations/{station}/visit_done",
+    records.Instruct: "stations/{station}/instruct",
+    records.Scan: "stations/{station}/scan",
+    records.Put: "stations/{station}/put",
+    records.StockLevels: "inventory/stock_levels",
+    records.PodSpace: "inventory/pod_space",
 }
 """Topic of each record."""
 
 SERVICES: dict[type, str] = {
-    records.ReceiveRequest: "/inventory/receive",
-    records.ReserveRequest: "/inventory/reserve",
-    records.CancelRequest: "/inventory/cancel",
-    records.PickRequest: "/inventory/pick",
-    records.ProposeRequest: "/inventory/propose",
-    records.StowRequest: "/inventory/stow",
-    records.ShipRequest: "/inventory/ship",
-    records.MovePodRequest: "/inventory/move_pod",
-    requests.ReceiveLotsRequest: "/inventory/receive_lots",
-    requests.AdjustRequest: "/inventory/adjust",
-    requests.RestowRequest: "/inventory/restow",
-    requests.CountRequest: "/inventory/count",
-    requests.FindRequest: "/inventory/find",
-    requests.AuditRequest: "/inventory/audit",
+    records.ReceiveRequest: "inventory/receive",
+    records.ReserveRequest: "inventory/reserve",
+    records.CancelRequest: "inventory/cancel",
+    records.PickRequest: "inventory/pick",
+    records.ProposeRequest: "inventory/propose",
+    records.StowRequest: "inventory/stow",
+    records.ShipRequest: "inventory/ship",
+    records.MovePodRequest: "inventory/move_pod",
+    requests.ReceiveLotsRequest: "inventory/receive_lots",
+    requests.AdjustRequest: "inventory/adjust",
+    requests.RestowRequest: "inventory/restow",
+    requests.CountRequest: "inventory/count",
+    requests.FindRequest: "inventory/find",
+    requests.AuditRequest: "inventory/audit",
 }
 """Service of each request and question."""
 
-LIFT = "/lifters/{lifter}/lift"
-HEARTBEAT = "/heartbeat"
+LIFT = "lifters/{lifter}/lift"
+HEARTBEAT = "heartbeat"
 CLOCK = "/clock"
-KPI = "/kpi"
+KPI = "kpi"
 DIAGNOSTICS = "/diagnostics"
-MAP = "/floor/map"
-MARKERS = "/floor/markers"
-TF = "/tf"
-UNIT_STATE = "/{unit}/state"
+MAP = "floor/map"
+MARKERS = "floor/markers"
+TF = "tf"
+UNIT_STATE = "{unit}/state"
 
 
 def place_of(record: type) -> str | None:

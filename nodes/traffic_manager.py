@@ -35,7 +35,8 @@ class TrafficManagerNode(CoreNode):
         /inventory/pod_register (PodRegister)
 
     Parameters: those of `CoreNode`, and
-        unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state.
+        unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state;
+            -1: all units.
     """
 
     KIND = "traffic_manager"
@@ -49,11 +50,11 @@ class TrafficManagerNode(CoreNode):
 
     def connect(self) -> None:
         super().connect()
-        count = parameters.declare(
-            self, self.KIND, "unit_nodes", "units that report on topics of their own", (0, 100_000)
-        )
+        text = "units that report on topics of their own; -1: all"
+        count = parameters.declare(self, self.KIND, "unit_nodes", text, (-1, 100_000))
         codec = UnitStateCodec(self.building)
-        for unit in range(min(count, self.building.units)):
+        units = self.building.units
+        for unit in range(units if count < 0 else min(count, units)):
             name = topics.topic(topics.UNIT_STATE, unit=self.building.unit_name(unit))
             self.create_subscription(UnitState, name, partial(self._on_unit, codec), qos.STATE)
 

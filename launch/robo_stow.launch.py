@@ -1,0 +1,68 @@
+"""One Robo-Stow: its controller, and its description for RViz and ros2_control.
+
+ros2 launch robo_stow robo_stow.launch.py building:=/etc/robo_stow/site.yaml lifter:=lifter_1 \
+    hardware:=real plugin:=my_drives/MyDrives
+"""
+
+from launch.actions import OpaqueFunction
+from robo_stow_nodes.launching import (
+    BUILDING,
+    COMMON,
+    DESCRIPTION,
+    HARDWARE,
+    ORDERS,
+    PLUGIN,
+    SEED,
+    SIM_TIME,
+    UNITS,
+    Argument,
+    described,
+    namespaced,
+    node,
+    site,
+    text,
+)
+
+from launch import LaunchContext, LaunchDescription
+from robo_stow.errors import InputError
+from robo_stow.floor.urdf import lifter_arguments
+
+LIFTER = Argument("lifter", "", "id of the Robo-Stow; empty: the building's first")
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The lifter's node and its robot_state_publisher."""
+    return LaunchDescription(
+        [
+            *(argument.declare() for argument in (*COMMON, LIFTER, DESCRIPTION, HARDWARE, PLUGIN)),
+            OpaqueFunction(function=_start),
+        ]
+    )
+
+
+def _start(context: LaunchContext) -> list:
+    building = site(context)
+    wanted = text(context, LIFTER)
+    found = [s for s in building.lifters if wanted in ("", s.id)]
+    if not found:
+        known = ", ".join(s.id for s in building.lifters)
+        raise InputError("robo_stow.launch.py", "lifter", wanted, f"one of {known} expected")
+    chosen = found[0]
+    description = {
+        **lifter_arguments(building, chosen),
+        "hardware": text(context, HARDWARE),
+        "plugin": text(context, PLUGIN),
+    }
+    return [
+        namespaced(
+            [
+                node(
+                    "robo_stow_lifter",
+                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
+                    values={"lifter": chosen.id},
+                    name=f"robo_stow_lifter_{chosen.id}",
+                ),
+                described("robo_stow", chosen.id, description),
+            ]
+        )
+    ]
