@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from robo_stow.cli.main import main
 from robo_stow.errors import InputError
@@ -25,8 +27,9 @@ from robo_stow.fulfilment.orderfile import read_order_lines
 from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.inventory.counts import bins_to_count
+from robo_stow.inventory.fit import AMBIENT, GRAM, MM, MM3, bins_of_face, pieces_in, pieces_in_boxes
 from robo_stow.inventory.model import Sku
-from robo_stow.inventory.placement import Bin, Goods, View, is_heavy, is_low, lookalike, propose
+from robo_stow.inventory.placement import Bin, Goods, View, is_low, lookalike, propose
 from robo_stow.inventory.requests import CountRequest
 from robo_stow.messages import (
     CancelRequest,
@@ -127,19 +130,22 @@ def test_sizes_are_those_of_gift_ware_and_fit_a_bin(demo: Building, catalogue: C
     assert 0.15e-3 < low < 0.25e-3 and 2.5e-3 < high < 3.5e-3
     low, high = np.quantile(catalogue.weight, [0.05, 0.95])
     assert 0.04 < low < 0.06 and 1.6 < high < 2.4
-    assert catalogue.volume.max() <= demo.pod.bin_volume / 2
-    assert catalogue.weight.max() <= demo.pod.bin_capacity / 2
+    largest = max(bins_of_face(demo.pod), key=lambda bin_: bin_.volume)
+    assert catalogue.volume.max() <= largest.volume * MM3 / 2
+    assert catalogue.weight.max() <= largest.capacity * GRAM / 2
+    assert (np.diff(catalogue.size, axis=1) <= 0).all()
+    assert (catalogue.size.max(axis=0) <= np.sort(largest.size)[::-1] * MM).all()
     assert catalogue.demand.sum() == pytest.approx(1.0)
     assert list(catalogue.sku) == sorted(set(catalogue.sku))
     assert all(catalogue.index[code] == i for i, code in enumerate(catalogue.sku))
 
 
-def test_a_sku_keeps_its_size_whatever_else_is_sold(catalogue: Catalogue) -> None:
-    volume, weight = draw_sizes(catalogue.sku[5:7], 1, largest=1.0, heaviest=1000.0)
-    assert volume.tolist() == catalogue.volume[5:7].tolist()
-    assert weight.tolist() == catalogue.weight[5:7].tolist()
-    other, _ = draw_sizes(catalogue.sku[5:7], 2, largest=1.0, heaviest=1000.0)
-    assert other.tolist() != volume.tolist()
+def test_a_sku_keeps_its_size_whatever_else_is_sold(demo: Building, catalogue: Catalogue) -> None:
+    size, weight = draw_sizes(catalogue.sku[5:7], 1, demo.pod)
+    assert (size * MM).tolist() == catalogue.size[5:7].tolist()
+    assert (weight * GRAM).tolist() == catalogue.weight[5:7].tolist()
+    other, _ = draw_sizes(catalogue.sku[5:7], 2, demo.pod)
+    assert other.tolist() != size.tolist()
 
 
 # --- opening stock -------------------------------------------------------------------------------
@@ -148,7 +154,7 @@ def test_a_sku_keeps_its_size_whatever_else_is_sold(catalogue: Catalogue) -> Non
 def test_opening_stock_keeps_the_rules_of_random_stow(
     demo: Building, catalogue: Catalogue, stock: StockLevels
 ) -> None:
-    spec = demo.pod
+    spec, face = demo.pod, bins_of_face(demo.pod)
     pieces: Counter[str] = Counter()
     pods: dict[str, set[int]] = defaultdict(set)
     groups: dict[int, set[str]] = defaultdict(set)
@@ -163,15 +169,19 @@ def test_opening_stock_keeps_the_rules_of_random_stow(
         groups[bin_].add(group)
         volume[bin_] += n * catalogue.volume[k]
         weight[bin_] += n * catalogue.weight[k]
-        if catalogue.weight[k] > 0.06 * spec.bin_capacity:
-            assert is_low(bin_ % spec.bins_per_face, spec.bins_per_face)
+        box = face[bin_ % spec.bins_per_face]
+        assert n <= pieces_in(tuple(np.rint(catalogue.size[k] / MM).astype(int)), box.size)
+        if catalogue.weight[k] > 1.5:
+            assert is_low(box.shelf, 3)
     assert not any(stock.reserved)
     assert set(pieces) == set(catalogue.sku)
     assert min(pieces.values()) >= demo.stock.cover_pieces
     assert min(len(places) for places in pods.values()) >= 3
-    assert max(volume.values()) <= spec.bin_volume * (1 + 1e-9)
-    assert max(weight.values()) <= spec.bin_capacity * (1 + 1e-9)
-    filled = sum(volume.values()) / (demo.pods * spec.bins * spec.bin_volume)
+    for bin_ in volume:
+        box = face[bin_ % spec.bins_per_face]
+        assert volume[bin_] <= box.volume * MM3 * (1 + 1e-9)
+        assert weight[bin_] <= box.capacity * GRAM * (1 + 1e-9)
+    filled = sum(volume.values()) / (demo.pods * spec.volume)
     assert filled == pytest.approx(demo.stock.fill, abs=0.01)
     quick, slow = np.argmax(catalogue.demand), np.argmin(catalogue.demand)
     assert len(pods[catalogue.sku[quick]]) > 2 * len(pods[catalogue.sku[slow]])
@@ -202,17 +212,21 @@ def test_proposals_fit_and_stay_pickable(seed: int) -> None:
     rng = random.Random(seed)
     codes = [f"{rng.randrange(40):05d}{letter}" for letter in "AB" for _ in range(6)]
     skus = {
-        code: Sku(i, code, i, rng.randint(10**5, 10**7), rng.randint(10, 5000), "", "ambient")
+        code: Sku(i, code, i, math.prod(size), rng.randint(10, 5000), AMBIENT, size)
         for i, code in enumerate(dict.fromkeys(codes))
+        for size in [tuple(sorted((rng.randint(40, 500) for _ in range(3)), reverse=True))]
     }
     bins = tuple(
         Bin(
             number,
-            number,
+            number // 2,
+            (rng.randint(100, 600), rng.randint(100, 600), rng.randint(100, 600)),
             rng.randint(0, 35 * 10**6),
             rng.randint(0, 25000),
-            25000,
-            {code: skus[code].lot + rng.randrange(2) for code in rng.sample(sorted(skus), 2)},
+            {
+                code: (skus[code].lot + rng.randrange(2), rng.randint(1, 5))
+                for code in rng.sample(sorted(skus), 2)
+            },
         )
         for number in range(6)
     )
@@ -222,7 +236,7 @@ def test_proposals_fit_and_stay_pickable(seed: int) -> None:
         for sku in rng.sample(list(skus.values()), 4)
     )
     bears = rng.randint(0, 60000)
-    view = View(bins, 6, goods, bears, 1)
+    view = View(bins, 3, goods, bears, 1)
     stows = propose(view, 5, random.Random(seed))
 
     left = {item.sku.code: item for item in goods}
@@ -236,9 +250,11 @@ def test_proposals_fit_and_stay_pickable(seed: int) -> None:
         proposed[code] += pieces
         volume[number] += pieces * sku.volume
         weight[number] += pieces * sku.weight
-        assert not is_heavy(sku.weight, 25000) or number < 3
-        assert held[number].get(code, sku.lot) == sku.lot
-        held[number][code] = sku.lot
+        assert sku.weight <= 1500 or before[number].shelf < 2
+        lot, there = held[number].get(code, (sku.lot, 0))
+        assert lot == sku.lot
+        assert there + pieces <= pieces_in(sku.size, before[number].size)
+        held[number][code] = (lot, there + pieces)
         assert not any(c != code and c[:5] == code[:5] for c in held[number])
     assert all(volume[number] <= before[number].volume for number in volume)
     assert all(weight[number] <= before[number].weight for number in weight)
@@ -265,6 +281,46 @@ def test_a_pallet_is_emptied_by_what_is_proposed(core: InventoryCore, demo: Buil
         assert number < 60
     assert min(len(places) for places in pods.values()) >= 2
     assert core.audit() == []
+
+
+@given(
+    piece=st.tuples(*[st.integers(1, 60)] * 3),
+    box=st.tuples(*[st.integers(1, 100)] * 3),
+)
+def test_rows_of_pieces_fit_a_box(piece: tuple[int, int, int], box: tuple[int, int, int]) -> None:
+    most = pieces_in(piece, box)
+    assert most * math.prod(piece) <= math.prod(box)
+    assert (most > 0) == all(a <= b for a, b in zip(sorted(piece), sorted(box), strict=True))
+    assert most == pieces_in(box=tuple(sorted(box)), piece=tuple(sorted(piece)))
+    assert pieces_in_boxes(np.array([piece]), np.array([box])).tolist() == [[most]]
+
+
+def test_a_long_piece_goes_only_where_it_fits(core: InventoryCore, demo: Building) -> None:
+    with core.ledger.writing() as connection:
+        connection.execute(
+            text(
+                "UPDATE sku SET length = 440, width = 60, height = 50, volume = 1320000, "
+                "weight = 200 WHERE code = '22423'"
+            )
+        )
+    core.ledger.load()
+    core.handle(ReceiveRequest("r", "p", ("22423",), (12,)), 1.0)
+    for face in range(4):  # by volume every bin has room; only bins of 450 or 520 mm are long enough
+        reply, _ = core.handle(ProposeRequest(f"q{face}", "p", 7, face), 1.0)
+        assert reply.bin
+    upright = {  # 520 mm high: it stands in all of them, so take the bins' height away
+        "width": 145, "depth": 350, "height": 300
+    }  # fmt: skip
+    with core.ledger.writing() as connection:
+        connection.execute(
+            text("UPDATE bin SET width = :width, depth = :depth, height = :height WHERE slot > 2"),
+            upright,
+        )
+    refused, _ = core.handle(StowRequest("s", "p", 7 * 24 + 5, "22423", 1), 1.0)
+    assert "of 22423, 440 x 60 x 50 mm, the bin, 145 x 350 x 300 mm, takes 0" in refused.reason
+    for face in range(4):
+        reply, _ = core.handle(ProposeRequest(f"again{face}", "p", 7, face), 1.0)
+        assert reply.bin and all(bin_ % 6 <= 2 for bin_ in reply.bin)
 
 
 # --- what it says --------------------------------------------------------------------------------

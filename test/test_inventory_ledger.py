@@ -33,12 +33,12 @@ from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
 from robo_stow.errors import InputError
-from robo_stow.floor.building import Building
+from robo_stow.floor.building import Building, PodClass, Shelf
 from robo_stow.floor.load import load_building
 from robo_stow.inventory import migrations, queries, schema
 from robo_stow.inventory.audit import audit, check_totals
-from robo_stow.inventory.catalogue import GRAM, MM3
 from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.fit import GRAM, bins_of_face, pieces_in
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.private_server import PrivateServer, find_programs
 from robo_stow.inventory.requests import (
@@ -93,7 +93,11 @@ def corner_shop(folder: Path) -> Building:
         pods=6,
         orders=replace(demo.orders, file=str(file)),
         pod=replace(
-            demo.pod, faces=2, bins_per_face=4, bin_volume=0.02, bin_capacity=10.0, capacity=60.0
+            demo.pod,
+            faces=2,
+            usable=0.8,
+            shelves=(Shelf(1, 0.4, 0.3, 0.25, 10.0), Shelf(3, 0.2, 0.3, 0.25, 8.0)),
+            capacity=60.0,
         ),
         stock=replace(demo.stock, fill=0.1, cover_pieces=6),
     )
@@ -189,11 +193,13 @@ class Shop(RuleBasedStateMachine):
         pod = bin_ // spec.bins
         held = +self.stock
         held[bin_, sku] += quantity
+        box = bins_of_face(spec)[bin_ % spec.bins_per_face]
         in_bin = [(known[s], n) for (b, s), n in held.items() if b == bin_]
         in_pod = [(known[s], n) for (b, s), n in held.items() if b // spec.bins == pod]
         return (
-            sum(s.volume * n for s, n in in_bin) <= round(spec.bin_volume / MM3)
-            and sum(s.weight * n for s, n in in_bin) <= round(spec.bin_capacity / GRAM)
+            held[bin_, sku] <= pieces_in(known[sku].size, box.size)
+            and sum(s.volume * n for s, n in in_bin) <= box.volume
+            and sum(s.weight * n for s, n in in_bin) <= box.capacity
             and sum(s.weight * n for s, n in in_pod) <= round(spec.capacity / GRAM)
         )
 
@@ -439,7 +445,13 @@ def test_200_concurrent_reservations_of_100_pieces_give_exactly_100(
         connection.execute(
             update(schema.bin_)
             .where(schema.bin_.c.id == free)
-            .values(volume=sku.volume * 100, capacity=sku.weight * 100)
+            .values(
+                volume=sku.volume * 100,
+                capacity=sku.weight * 100,
+                width=sku.size[0] * 100,
+                depth=sku.size[1],
+                height=sku.size[2],
+            )
         )
         connection.execute(update(schema.pod).values(capacity=10**7))
     assert core.handle(StowRequest("s", "p", free, "40004", 100), 1.0)[0].ok
@@ -744,7 +756,7 @@ def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -
     ledger = Ledger(database)
     with ledger.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(InputError, match="expected 0001"):
+    with pytest.raises(InputError, match="expected 0002"):
         ledger.load()
     ledger.close()
     with pytest.raises(InputError, match="newer program"):

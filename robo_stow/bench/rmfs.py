@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import building_from_text, find_building
 from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.inventory.fit import AMBIENT
 from robo_stow.messages import Core, Message, OrderArrived, PalletArrived, VisitDone
 from robo_stow.sim.plant import Plant
 from robo_stow.simulate import Loop
@@ -38,8 +39,8 @@ BACKLOG = 200
 BUNDLE = 6
 DELIVERY = 33
 """Bundles that come to a station at a time."""
-ITEM_VOLUME = 0.005
-"""m^3; a pod holds 100."""
+ITEM_SIZE = (0.25, 0.2, 0.1)
+"""m; a pod holds 100."""
 ITEM_WEIGHT = 5.0
 """kg."""
 STOCK_BOUNDS = (0.65, 0.85)
@@ -92,10 +93,11 @@ def catalogue(seed: int) -> Catalogue:
     sku = tuple(f"item-{number:04d}" for number in range(SKUS))
     return Catalogue(
         sku,
-        np.full(SKUS, ITEM_VOLUME),
+        np.tile(ITEM_SIZE, (SKUS, 1)),
         np.full(SKUS, ITEM_WEIGHT),
         weight / weight.sum(),
-        {code: number for number, code in enumerate(sku)},
+        (AMBIENT,) * SKUS,
+        np.zeros(SKUS, bool),
     )
 
 

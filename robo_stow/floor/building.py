@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,21 +127,56 @@ class DriveProfile:
 
 
 @dataclass(frozen=True)
+class Shelf:
+    """A shelf of a pod's face: equal bins side by side."""
+
+    bins: int
+    width: float  # m, inside of one bin, across the face
+    depth: float  # m
+    height: float  # m
+    capacity: float  # kg a bin
+
+
+@dataclass(frozen=True)
+class PodClass:
+    """Pods kept for goods of one class; nothing else goes in, and these goods nowhere else."""
+
+    pods: int
+    temperature: str
+    hazard: str  # "" for none
+
+
+@dataclass(frozen=True)
 class PodSpec:
-    """Pods: faces with equal bins. Bin number = pod * bins + face * bins_per_face + slot."""
+    """Pods: equal faces with shelves of bins.
+
+    Bin number = pod * bins + face * bins_per_face + slot; slots go along the shelves, the lowest
+    first. Pods of special classes have the highest numbers, in the order of ``classes``.
+    """
 
     size: float  # m, side of the square footprint
     mass: float  # kg, empty
     capacity: float  # kg
     faces: int
-    bins_per_face: int
-    bin_volume: float  # m^3
-    bin_capacity: float  # kg
+    usable: float  # 0..1, share of a bin's volume that goods take at most; the rest is air
+    shelves: tuple[Shelf, ...]  # of every face, the lowest first
+    classes: tuple[PodClass, ...]
 
-    @property
+    @cached_property
+    def bins_per_face(self) -> int:
+        """Bins of one face."""
+        return sum(shelf.bins for shelf in self.shelves)
+
+    @cached_property
     def bins(self) -> int:
         """Bins of one pod."""
         return self.faces * self.bins_per_face
+
+    @cached_property
+    def volume(self) -> float:
+        """Volume that the goods of one pod take at most, m^3."""
+        of_face = sum(s.bins * s.width * s.depth * s.height for s in self.shelves)
+        return self.faces * self.usable * of_face
 
 
 @dataclass(frozen=True)
@@ -188,6 +224,7 @@ class StockSpec:
     pallet_pieces: int  # about how many pieces come on a pallet
     pallets_per_hour: float
     lookalike: int  # SKUs whose codes share this many leading characters look alike
+    items: str  # CSV path of sizes and classes of SKUs, resolved; "": sizes are drawn
 
 
 @dataclass(frozen=True)

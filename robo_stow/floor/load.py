@@ -35,7 +35,9 @@ from robo_stow.floor.building import (
     LifterSpec,
     OrderSpec,
     PeopleSpec,
+    PodClass,
     PodSpec,
+    Shelf,
     Station,
     StockSpec,
     TrafficSpec,
@@ -62,9 +64,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """A string that is not empty."""
+    """A string; not an empty one, if not said otherwise."""
 
     choices: tuple[str, ...] = ()
+    longest: int = 0  # printable letters; 0: any
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,20 @@ LAYOUT_SCHEMA: dict[str, Any] = {
     "west": _BAYS,
 }
 
+SHELF_SCHEMA: dict[str, Any] = {
+    "bins": _count(1, 50),
+    "width": Number(0.02, 5),
+    "depth": Number(0.02, 5),
+    "height": Number(0.02, 5),
+    "capacity": Number(0.1, 10_000),
+}
+
+CLASS_SCHEMA: dict[str, Any] = {
+    "pods": _count(1, 1_000_000),
+    "temperature": Text(longest=64),
+    "hazard": Text(longest=64, empty=True),
+}
+
 SCHEMA: dict[str, Any] = {
     "name": Text(),
     "seed": _count(0, 2**31 - 1),
@@ -129,9 +147,9 @@ SCHEMA: dict[str, Any] = {
         "mass": Number(1, 10_000),
         "capacity": Number(1, 50_000),
         "faces": _count(1, 4),
-        "bins_per_face": _count(1, 200),
-        "bin_volume": Number(1e-4, 10),
-        "bin_capacity": Number(0.1, 10_000),
+        "usable": Number(0.1, 1.0),
+        "shelves": ListOf(SHELF_SCHEMA, 1, 50),
+        "classes": ListOf(CLASS_SCHEMA, 0, 100),
     },
     "lifter": {
         "rated_load": Number(1, 100_000),
@@ -165,6 +183,7 @@ SCHEMA: dict[str, Any] = {
         "pallet_pieces": _count(1, 100_000),
         "pallets_per_hour": Number(0, 1e5),
         "lookalike": _count(1, 20),
+        "items": Text(empty=True),
     },
     "traffic": {
         "tick": Number(0.05, 10),
@@ -202,8 +221,10 @@ class _Reader:
             if not isinstance(value, bool):
                 raise self.error(field, value, "must be true or false")
             return value
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not (want.empty or value.strip()):
             raise self.error(field, value, "must be a text")
+        if want.longest and not (len(value) <= want.longest and value.isprintable()):
+            raise self.error(field, value, f"must be at most {want.longest} printable letters")
         if want.choices and value not in want.choices:
             raise self.error(field, value, f"must be one of {', '.join(want.choices)}")
         return value
@@ -365,7 +386,7 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
         units=data["units"],
         pods=data["pods"]["count"],
         drive=DriveProfile(**data["drive"]),
-        pod=PodSpec(**{key: value for key, value in data["pods"].items() if key != "count"}),
+        pod=_pod(data["pods"]),
         lifter=LifterSpec(
             rated_load=lifter["rated_load"],
             joint_speed=tuple(lifter["joint_speed"]),
@@ -373,19 +394,33 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
             grip_time=lifter["grip_time"],
         ),
         people=PeopleSpec(**data["people"]),
-        orders=OrderSpec(**{**data["orders"], "file": _order_file(source, data["orders"]["file"])}),
-        stock=StockSpec(**data["stock"]),
+        orders=OrderSpec(**{**data["orders"], "file": _data_file(source, data["orders"]["file"])}),
+        stock=StockSpec(**{**data["stock"], "items": _data_file(source, data["stock"]["items"])}),
         traffic=TrafficSpec(**data["traffic"]),
         fulfilment=FulfilmentSpec(**data["fulfilment"]),
         faults=FaultSpec(**data["faults"]),
     )
 
 
-def _order_file(source: str, name: str) -> str:
-    """The order file beside the building file, in its config folder, or in the shipped one.
+def _pod(pods: dict[str, Any]) -> PodSpec:
+    return PodSpec(
+        size=pods["size"],
+        mass=pods["mass"],
+        capacity=pods["capacity"],
+        faces=pods["faces"],
+        usable=pods["usable"],
+        shelves=tuple(Shelf(**shelf) for shelf in pods["shelves"]),
+        classes=tuple(PodClass(**kept) for kept in pods["classes"]),
+    )
+
+
+def _data_file(source: str, name: str) -> str:
+    """The file beside the building file, in its config folder, or in the shipped one.
 
     Whether it can be read is up to who reads it: orders may also come from elsewhere.
     """
+    if not name:
+        return ""
     here = Path(source).resolve().parent
     places = [here / name, here.parent / name, share_dir() / "config" / name]
     return str(next((place for place in places if place.is_file()), places[0]))
@@ -536,6 +571,7 @@ def _check_sizes(reader: _Reader, data: dict[str, Any], cells: layout.Cells) -> 
         )
     if data["pods"]["count"] == storage:
         raise reader.error("pods.count", storage, "leave at least one storage cell free")
+    _check_pods(reader, data["pods"])
     if data["units"] > storage:
         raise reader.error(
             "units", data["units"], f"units rest on storage cells, of which there are {storage}"
@@ -561,6 +597,31 @@ def _check_sizes(reader: _Reader, data: dict[str, Any], cells: layout.Cells) -> 
             data["pods"]["capacity"],
             f"a full pod weighs {full:g} kg, a unit carries {drive['payload']:g} kg",
         )
+
+
+def _check_pods(reader: _Reader, pods: dict[str, Any]) -> None:
+    for i, shelf in enumerate(pods["shelves"]):
+        for field, value, what in (
+            ("width", shelf["width"] * shelf["bins"], "together "),
+            ("depth", shelf["depth"], ""),
+        ):
+            if value > pods["size"]:
+                raise reader.error(
+                    f"pods.shelves[{i}].{field}",
+                    shelf[field],
+                    f"the bins are {what}{value:g} m, the pod {pods['size']:g} m",
+                )
+    seen = []
+    for i, kept in enumerate(pods["classes"]):
+        one = (kept["temperature"], kept["hazard"])
+        if one == ("ambient", "") or one in seen:
+            raise reader.error(
+                f"pods.classes[{i}]", list(one), "is a class that other pods are kept for"
+            )
+        seen.append(one)
+    special = sum(kept["pods"] for kept in pods["classes"])
+    if special > pods["count"]:
+        raise reader.error("pods.classes", special, "are more pods than pods.count")
 
 
 # --- network ------------------------------------------------------------------------------------

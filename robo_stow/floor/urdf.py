@@ -56,7 +56,7 @@ def pod_arguments(building: Building) -> dict[str, object]:
         "mass": pod.mass,
         "load": building.stock.fill * pod.capacity,
         "faces": pod.faces,
-        "bins_per_face": pod.bins_per_face,
+        "shelves": " ".join(f"{shelf.bins}x{shelf.height:g}" for shelf in pod.shelves),
     }
 
 

@@ -13,6 +13,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.inventory import audit, queries, schema
 from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.inventory.fit import bins_of_face
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.model import Booking, Level, Rejection, plain, text, whole
 from robo_stow.inventory.opening import book_opening_stock
@@ -94,7 +95,7 @@ class InventoryCore:
         if self.fresh:
             book_opening_stock(self.ledger, building, catalogue, seed)
         self._volume_used = self._read_usage()
-        self._face_volume = round(self._spec.bin_volume * 1e9) * self._spec.bins_per_face
+        self._face_volume = sum(bin_.volume for bin_ in bins_of_face(self._spec))
         self._proposals: dict[str, tuple[object, Reply]] = {}
         self._started = False
 

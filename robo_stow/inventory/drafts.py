@@ -10,14 +10,15 @@ totes and totals by SKU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from robo_stow.inventory import statements as sql
-from robo_stow.inventory.catalogue import GRAM, MM3
+from robo_stow.inventory.catalogue import class_name
+from robo_stow.inventory.fit import GRAM, MM3, pieces_in
 from robo_stow.inventory.model import (
     MOST_PIECES,
     Draft,
@@ -428,19 +429,30 @@ class Drafter:
         pod = bin_ // self._site.bins_per_pod
         at = {"at_pod": pod, "at_sku": sku.id}
         shelf = connection.execute(sql.POD_AND_SKU, at).one()
-        if (shelf.hazard, shelf.temperature) != (shelf.sku_hazard, shelf.sku_temperature):
+        kept = (shelf.temperature, shelf.hazard)
+        of_sku = (shelf.sku_temperature, shelf.sku_hazard)
+        if kept != of_sku:
+            reason = f"{sku.code} is {class_name(of_sku)}, pod {pod} is for {class_name(kept)}"
+            raise Rejection("bin", bin_, reason)
+        volume, limit, *box = connection.execute(sql.BIN, {"at_bin": bin_}).one()
+        first = pod * self._site.bins_per_pod
+        used_volume, used_weight, pod_weight, alike = connection.execute(
+            sql.USED,
+            {
+                "at_bin": bin_,
+                "at_sku": sku.id,
+                "first_bin": first,
+                "last_bin": first + self._site.bins_per_pod - 1,
+            },
+        ).one()
+        most = pieces_in(sku.size, (box[0], box[1], box[2]))
+        if alike + quantity > most:
             raise Rejection(
                 "bin",
                 bin_,
-                f"{sku.code} is {_class(shelf.sku_temperature, shelf.sku_hazard)}, "
-                f"pod {pod} is for {_class(shelf.temperature, shelf.hazard)}",
+                f"of {sku.code}, {_millimetres(sku.size)}, the bin, {_millimetres(box)}, takes "
+                f"{most} pieces and holds {alike}",
             )
-        volume, limit = connection.execute(sql.BIN, {"at_bin": bin_}).one()
-        first = pod * self._site.bins_per_pod
-        used_volume, used_weight, pod_weight = connection.execute(
-            sql.USED,
-            {"at_bin": bin_, "first_bin": first, "last_bin": first + self._site.bins_per_pod - 1},
-        ).one()
         if used_volume + quantity * sku.volume > volume:
             raise Rejection(
                 "bin",
@@ -556,8 +568,8 @@ def _check_lot(bin_: int, sku: Sku, row: Row[Any] | None, lot: int) -> None:
         raise Rejection("bin", bin_, f"holds another lot of {sku.code}")
 
 
-def _class(temperature: str, hazard: str) -> str:
-    return f"{temperature} {hazard}".rstrip() + " goods"
+def _millimetres(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size)) + " mm"
 
 
 def _day(value: object) -> date | None:

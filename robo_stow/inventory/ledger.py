@@ -19,16 +19,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from robo_stow.errors import InputError
-from robo_stow.floor.building import Building
+from robo_stow.floor.building import Building, PodSpec
 from robo_stow.inventory import migrations, schema
 from robo_stow.inventory import statements as sql
-from robo_stow.inventory.catalogue import GRAM, MM3, Catalogue
+from robo_stow.inventory.catalogue import Catalogue, class_name
 from robo_stow.inventory.database import describe, failing_clearly, insert_rows, open_engine
 from robo_stow.inventory.drafts import Drafter
+from robo_stow.inventory.fit import GRAM, MM, BinSpec, bins_of_face, classes_of_pods
 from robo_stow.inventory.model import HOUSE, Booking, Draft, Rejection, Site, Sku, plain, text
 from robo_stow.inventory.requests import Booked
 from robo_stow.messages import Reply
@@ -38,6 +40,9 @@ ATTEMPTS = 5
 
 _OPENING_LOCK = 0x57044  # any number, the same for all
 _CONFLICTS = {"40001", "40P01"}  # PostgreSQL: serialisation failure, deadlock
+
+MEASURES = ("volume", "capacity", "shelf", "width", "depth", "height")
+SKU_COLUMNS = ("code", "volume", "weight", "temperature", "hazard", "length", "width", "height")
 
 
 class Ledger:
@@ -101,10 +106,12 @@ class Ledger:
         """Make the ledger that of ``building``; True when it holds no movement yet.
 
         Creates the tables in an empty database and adds SKUs it does not know. A SKU that it
-        knows keeps the size it was given first.
+        knows keeps the size it was drawn first; what an item file says is taken over, as are
+        sizes of bins and classes of pods.
 
         Raises:
-            InputError: the ledger belongs to a building with other pods.
+            InputError: the ledger belongs to a building with other pods, or goods would lie in
+                pods of another class.
         """
         spec = building.pod
         facts = {
@@ -121,10 +128,6 @@ class Ledger:
             elif found != migrations.HEAD:
                 migrations.upgrade(connection, describe(self.engine))
             known = self._meta()
-            if not known:
-                insert_rows(connection, schema.meta, ("name", "value"), [*facts.items()])
-                insert_rows(connection, schema.owner, ("code",), [(HOUSE,)])
-                self._add_pods(building)
             for name, value in facts.items():
                 if known.get(name, value) != value:
                     raise InputError(
@@ -133,7 +136,14 @@ class Ledger:
                         known[name],
                         f"the ledger is not of building {building.name!r} with {name} = {value}",
                     )
+            if known:
+                self._refit_pods(building)
+            else:
+                insert_rows(connection, schema.meta, ("name", "value"), [*facts.items()])
+                insert_rows(connection, schema.owner, ("code",), [(HOUSE,)])
+                self._add_pods(building)
             self._add_skus(catalogue)
+            self._check_classes(building)
             empty = connection.execute(select(schema.movement.c.id).limit(1)).first() is None
         self.load()
         return empty
@@ -164,15 +174,16 @@ class Ledger:
                     schema.lot.c.id,
                     schema.sku.c.volume,
                     schema.sku.c.weight,
-                    schema.sku.c.hazard,
                     schema.sku.c.temperature,
+                    schema.sku.c.hazard,
+                    *(schema.sku.c[name] for name in ("length", "width", "height")),
                 )
                 .join(schema.lot, schema.lot.c.sku == schema.sku.c.id)
                 .join(schema.owner, schema.owner.c.id == schema.lot.c.owner)
                 .where(schema.owner.c.code == HOUSE, schema.lot.c.code == "")
                 .order_by(schema.sku.c.id)
             ).all()
-        skus = [Sku(*row) for row in rows]
+        skus = [Sku(*row[:5], kept=tuple(row[5:7]), size=tuple(row[7:])) for row in rows]
         self.site = Site(
             pods=int(facts["pods"]),
             faces=int(facts["faces"]),
@@ -189,46 +200,63 @@ class Ledger:
 
     def _add_pods(self, building: Building) -> None:
         spec = building.pod
-        capacity = math.floor(spec.capacity / GRAM + 0.5)
         insert_rows(
             self._connection,
             schema.pod,
-            ("id", "capacity"),
-            [(pod, capacity) for pod in range(building.pods)],
+            ("id", "capacity", "temperature", "hazard"),
+            [
+                (pod, _pod_capacity(spec), *kept)
+                for pod, kept in enumerate(classes_of_pods(spec, building.pods))
+            ],
         )
-        volume = math.floor(spec.bin_volume / MM3 + 0.5)
-        limit = math.floor(spec.bin_capacity / GRAM + 0.5)
-        places = [(face, slot) for face in range(spec.faces) for slot in range(spec.bins_per_face)]
+        places = [
+            (face, slot, *_measures(bin_))
+            for face in range(spec.faces)
+            for slot, bin_ in enumerate(bins_of_face(spec))
+        ]
         insert_rows(
             self._connection,
             schema.bin_,
-            ("id", "pod", "face", "slot", "volume", "capacity"),
+            ("id", "pod", "face", "slot", *MEASURES),
             [
-                (pod * spec.bins + number, pod, face, slot, volume, limit)
+                (pod * spec.bins + number, pod, *place)
                 for pod in range(building.pods)
-                for number, (face, slot) in enumerate(places)
+                for number, place in enumerate(places)
             ],
         )
 
+    def _refit_pods(self, building: Building) -> None:
+        """Take over from the building what may change: sizes of bins, loads, classes of pods."""
+        connection, spec = self._connection, building.pod
+        rows = connection.execute(sql.FACE, {"first": 0, "last": spec.bins_per_face - 1})
+        for slot, (bin_, row) in enumerate(zip(bins_of_face(spec), rows, strict=True)):
+            if tuple(row) != _measures(bin_):
+                new = dict(zip(MEASURES, _measures(bin_), strict=True))
+                connection.execute(sql.SET_BINS, {"at_slot": slot, **new})
+        connection.execute(sql.SET_CAPACITY, {"new_capacity": _pod_capacity(spec)})
+        kept = {row.id: (row.temperature, row.hazard) for row in connection.execute(sql.PODS)}
+        for pod, wanted in enumerate(classes_of_pods(spec, building.pods)):
+            if kept[pod] != wanted:
+                new_class = {"new_temperature": wanted[0], "new_hazard": wanted[1]}
+                connection.execute(sql.SET_POD_CLASS, {"at_pod": pod, **new_class})
+
     def _add_skus(self, catalogue: Catalogue) -> None:
+        """Add SKUs; of those that are known, take over what the item file says."""
         connection = self._connection
-        known = set(connection.execute(select(schema.sku.c.code)).scalars())
-        new = [i for i, code in enumerate(catalogue.sku) if code not in known]
+        rows = connection.execute(select(*(schema.sku.c[name] for name in SKU_COLUMNS))).all()
+        known = {row[0]: tuple(row) for row in rows}
+        sides = np.rint(catalogue.size / MM).astype(np.int64).tolist()
+        grams = np.rint(catalogue.weight / GRAM).astype(np.int64).tolist()
+        new = []
+        for i, code in enumerate(catalogue.sku):
+            row = (code, math.prod(sides[i]), grams[i], *catalogue.kept[i], *sides[i])
+            if code not in known:
+                new.append(row)
+            elif catalogue.listed[i] and row != known[code]:
+                connection.execute(sql.SET_SKU, dict(zip(SKU_COLUMNS, row, strict=True)))
         if not new:
             return
-        insert_rows(
-            connection,
-            schema.sku,
-            ("code", "volume", "weight"),
-            [
-                (
-                    catalogue.sku[i],
-                    round(float(catalogue.volume[i]) / MM3),
-                    round(float(catalogue.weight[i]) / GRAM),
-                )
-                for i in new
-            ],
-        )
+        insert_rows(connection, schema.sku, SKU_COLUMNS, new)
         house = connection.execute(
             select(schema.owner.c.id).where(schema.owner.c.code == HOUSE)
         ).scalar_one()
@@ -241,55 +269,17 @@ class Ledger:
         insert_rows(connection, schema.balance, ("sku",), [(sku,) for sku in fresh])
         insert_rows(connection, schema.lot, ("sku", "owner"), [(sku, house) for sku in fresh])
 
-    # --- classes -------------------------------------------------------------------------------
-
-    def set_sku_class(self, code: str, *, hazard: str = "", temperature: str = "ambient") -> None:
-        """Say what a SKU is: pieces go only into pods kept for their classes.
-
-        Raises:
-            InputError: unknown SKU, or pieces of it lie in a pod of other classes.
-        """
-        sku = self.skus.get(code)
-        if sku is None:
-            raise InputError("inventory", "SKU", code, "the ledger knows no such SKU")
-        with self.writing() as connection:
-            lying = connection.execute(
-                sql.MISPLACED_SKU, {"at_sku": sku.id, "hazard": hazard, "temperature": temperature}
-            ).first()
-            if lying is not None:
-                raise InputError(
-                    "inventory", "SKU", code, f"pieces lie in pod {lying.pod}, of other classes"
-                )
-            new = {"at_sku": sku.id, "new_hazard": hazard, "new_temperature": temperature}
-            connection.execute(sql.SET_SKU_CLASS, new)
-        self.load()
-
-    def set_pod_class(self, pod: int, *, hazard: str = "", temperature: str = "ambient") -> None:
-        """Say which goods a pod is kept for.
-
-        Raises:
-            InputError: unknown pod, or goods of other classes lie in it.
-        """
-        if not 0 <= pod < self.site.pods:
-            raise InputError("inventory", "pod", pod, f"there are 0..{self.site.pods - 1}")
-        first = pod * self.site.bins_per_pod
-        with self.writing() as connection:
-            connection.execute(sql.LOCK_POD, {"at_pod": pod})
-            lying = connection.execute(
-                sql.MISPLACED_IN,
-                {
-                    "first_bin": first,
-                    "last_bin": first + self.site.bins_per_pod - 1,
-                    "hazard": hazard,
-                    "temperature": temperature,
-                },
-            ).first()
-            if lying is not None:
-                raise InputError(
-                    "inventory", "pod", pod, f"{lying.code} lies in it, of other classes"
-                )
-            new = {"at_pod": pod, "new_hazard": hazard, "new_temperature": temperature}
-            connection.execute(sql.SET_POD_CLASS, new)
+    def _check_classes(self, building: Building) -> None:
+        """Nothing may lie in a pod of other classes than its own."""
+        row = self._connection.execute(sql.MISPLACED).first()
+        if row is not None:
+            raise InputError(
+                building.source,
+                "pods.classes",
+                class_name((row.pod_temperature, row.pod_hazard)),
+                f"pod {row.pod} is to be kept for them, but in it lies {row.code}, "
+                f"{class_name((row.temperature, row.hazard))}; move it out first",
+            )
 
     # --- booking -------------------------------------------------------------------------------
 
@@ -340,6 +330,15 @@ class Ledger:
                 movement["time"] = now
             connection.execute(sql.INSERT_MOVEMENT, draft.movements)
         return Booking(draft.reply, tuple(draft.levels), tuple(draft.usage), draft.moved)
+
+
+def _measures(bin_: BinSpec) -> tuple[int, ...]:
+    """Values of `MEASURES`."""
+    return (bin_.volume, bin_.capacity, bin_.shelf, *bin_.size)
+
+
+def _pod_capacity(spec: PodSpec) -> int:
+    return math.floor(spec.capacity / GRAM + 0.5)  # g
 
 
 def _may_pass(error: DBAPIError) -> bool:

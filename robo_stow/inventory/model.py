@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Executable
 
 from robo_stow.inventory import schema
+from robo_stow.inventory.fit import Size
 from robo_stow.messages import Reply
 
 HOUSE = "house"
@@ -36,8 +37,8 @@ class Sku:
     lot: int  # the lot of the house's own pieces without a lot code
     volume: int  # mm^3
     weight: int  # g
-    hazard: str  # class, "" for none
-    temperature: str
+    kept: tuple[str, str]  # temperature and hazard class, "" for none
+    size: Size  # mm, the longest side first
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Opening stock: what lies in the bins when a site starts its first day.
 
-Every SKU gets at least ``stock.cover_pieces`` pieces and, beyond that, pieces in proportion to its
+Every SKU that is ordered gets at least ``stock.cover_pieces`` pieces and, beyond that, pieces in proportion to its
 share of the order lines until ``stock.fill`` of the bins' volume is taken. The pieces of a SKU are
 parted into lots of a few pieces, each put into a random bin by the rules of random stow
-(`robo_stow.inventory.placement`): volume and weight of bin and pod, no look-alikes in one bin,
-heavy pieces low, one lot of a SKU in a pod. Where a crowded building leaves no such bin, the
+(`robo_stow.inventory.placement`): size, volume and weight, pods of the SKU's class, no look-alikes
+in one bin, heavy pieces low, one lot of a SKU in a pod. Where a crowded building leaves no such bin, the
 spread over pods gives way first, heavy-low next; what still finds no bin stays on the pallet.
 """
 
@@ -20,9 +20,10 @@ from robo_stow.floor.start import pod_cells
 from robo_stow.inventory import schema
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.database import insert_rows
+from robo_stow.inventory.fit import GRAM, MM3, bins_of_face, classes_of_pods, pieces_in_boxes
 from robo_stow.inventory.ledger import Ledger, write_reply
 from robo_stow.inventory.model import Sku
-from robo_stow.inventory.placement import HEAVY_SHARE, SPREAD, is_low, lookalike
+from robo_stow.inventory.placement import HEAVY, SPREAD, is_low, lookalike
 from robo_stow.messages import Reply
 
 I64 = NDArray[np.int64]
@@ -122,25 +123,26 @@ def draw_pieces(building: Building, skus: list[Sku], demand: NDArray[np.float64]
         InputError: the cover alone is more than the bins hold.
     """
     spec, rule = building.pod, building.stock
-    volume = np.array([sku.volume for sku in skus]) * 1e-9
-    weight = np.array([sku.weight for sku in skus]) * 1e-3
-    bins = building.pods * spec.bins
-    bearable = BEARABLE * min(bins * spec.bin_capacity, building.pods * spec.capacity)
-    cover = np.full(len(skus), rule.cover_pieces, np.int64)
-    if cover @ volume > BEARABLE * bins * spec.bin_volume or cover @ weight > bearable:
+    volume = np.array([sku.volume for sku in skus]) * MM3
+    weight = np.array([sku.weight for sku in skus]) * GRAM
+    space = building.pods * spec.volume
+    of_face = sum(shelf.bins * shelf.capacity for shelf in spec.shelves)
+    bearable = BEARABLE * building.pods * min(spec.faces * of_face, spec.capacity)
+    cover = np.where(demand > 0.0, rule.cover_pieces, 0)
+    if cover @ volume > BEARABLE * space or cover @ weight > bearable:
         raise InputError(
             building.source,
             "stock.cover_pieces",
             rule.cover_pieces,
             f"{len(skus)} SKUs with {cover @ volume:.1f} m3 and {cover @ weight:.0f} kg do not fit "
-            f"in the {bins} bins",
+            f"in the {building.pods * spec.bins} bins",
         )
-    room = rule.fill * bins * spec.bin_volume
+    room = rule.fill * space
 
     def with_factor(factor: float) -> I64:
         return np.maximum(cover, np.floor(factor * demand).astype(np.int64))
 
-    low, high = 0.0, bins * spec.bin_volume / float(demand @ volume)
+    low, high = 0.0, space / float(demand @ volume)
     for _ in range(60):
         middle = (low + high) / 2
         pieces = with_factor(middle)
@@ -157,33 +159,55 @@ def draw_bins(
     Returns:
         For each stowed lot: index of its SKU, pieces, bin.
     """
-    spec = building.pod
+    spec, pods = building.pod, building.pods
     volume = np.array([sku.volume for sku in skus])
     weight = np.array([sku.weight for sku in skus])
-    bin_volume, bin_weight = round(spec.bin_volume * 1e9), round(spec.bin_capacity * 1e3)
+    face = bins_of_face(spec)
+    bin_volume = np.array([bin_.volume for bin_ in face])
+    bin_weight = np.array([bin_.capacity for bin_ in face])
+
+    # Pieces of one SKU that a bin takes, [k, slots].
+    most = pieces_in_boxes(
+        np.array([sku.size for sku in skus]), np.array([bin_.size for bin_ in face])
+    )
+    most = np.minimum(most, bin_volume // volume[:, None])
+    most = np.minimum(most, bin_weight // weight[:, None])
+    # Pods of each SKU's class: of[first[k] : first[k] + count[k]].
+    kinds = classes_of_pods(spec, pods)
+    by_kind: dict[tuple[str, str], list[int]] = {}
+    for pod, kept in enumerate(kinds):
+        by_kind.setdefault(kept, []).append(pod)
+    of = np.array([pod for members in by_kind.values() for pod in members])
+    starts, start = {}, 0
+    for kept, members in by_kind.items():
+        starts[kept], start = start, start + len(members)
+    first = np.array([starts[sku.kept] for sku in skus])
+    count = np.array([len(by_kind[sku.kept]) for sku in skus])
 
     # Lots: small, but no more of them than pods, and at least SPREAD if there are the pieces.
-    fitting = np.minimum(LOT_SHARE * bin_volume // volume, LOT_SHARE * bin_weight // weight)
+    fitting = np.minimum(
+        LOT_SHARE * bin_volume.mean() // volume, LOT_SHARE * bin_weight.mean() // weight
+    )
     lot = np.clip(fitting.astype(np.int64), 1, LOT_PIECES)
     lots = np.maximum(-(-received // lot), np.minimum(SPREAD, received))
-    lots = np.minimum(lots, np.maximum(building.pods, 1))
+    lots = np.minimum(lots, count)
     kind = np.repeat(np.arange(len(skus)), lots)
     nth = np.arange(len(kind)) - np.repeat(np.cumsum(lots) - lots, lots)
     pieces = received[kind] // lots[kind] + (nth < received[kind] % lots[kind])
     # A lot of a SKU with more lots than pods may be too large for one bin.
-    most = np.minimum(bin_volume // volume, bin_weight // weight)
-    pieces = np.minimum(pieces, most[kind])
+    pieces = np.minimum(pieces, most.max(axis=1)[kind])
 
     codes = [lookalike(sku.code, building.stock.lookalike) for sku in skus]
     names = {name: number for number, name in enumerate(dict.fromkeys(codes))}
     group = np.array([names[name] for name in codes])
-    low_slots = sum(is_low(slot, spec.bins_per_face) for slot in range(spec.bins_per_face))
-    heavy = weight > bin_weight * HEAVY_SHARE
+    low_slots = sum(is_low(bin_.shelf, len(spec.shelves)) for bin_ in face)
+    heavy = weight > HEAVY
+    share = np.cumsum(bin_volume) / bin_volume.sum()  # larger bins are drawn more often
 
     rng = np.random.default_rng([seed, _SALT])
-    free_volume = np.full(building.pods * spec.bins, bin_volume)
-    free_weight = np.full(building.pods * spec.bins, bin_weight)
-    free_pod = np.full(building.pods, round(spec.capacity * 1e3))
+    free_volume = np.tile(bin_volume, pods * spec.faces)
+    free_weight = np.tile(bin_weight, pods * spec.faces)
+    free_pod = np.full(pods, round(spec.capacity / GRAM))
     alike = _Pairs(len(names))
     spread = _Pairs(len(skus))
     where = np.full(len(kind), -1)
@@ -192,11 +216,13 @@ def draw_bins(
         if not len(waiting):
             break
         sku = kind[waiting]
-        face = rng.integers(0, building.pods * spec.faces, len(waiting))
-        slots = np.where(heavy[sku] & (turn < ROUNDS * 3 // 2), low_slots, spec.bins_per_face)
-        bins = face * spec.bins_per_face + rng.integers(0, slots)
+        pod = of[first[sku] + rng.integers(0, count[sku])]
+        face_drawn = rng.integers(0, spec.faces, len(waiting))
+        highest = np.where(heavy[sku] & (turn < ROUNDS * 3 // 2), share[low_slots - 1], 1.0)
+        slot = np.searchsorted(share, highest * rng.random(len(waiting)), side="right")
+        bins = (pod * spec.faces + face_drawn) * spec.bins_per_face + slot
         need_volume, need_weight = pieces[waiting] * volume[sku], pieces[waiting] * weight[sku]
-        ok = alike.free(bins, group[sku])
+        ok = alike.free(bins, group[sku]) & (pieces[waiting] <= most[sku, slot])
         if turn < ROUNDS:
             ok &= spread.free(bins // spec.bins, sku)
         ok[ok] = _fitting(bins[ok], need_volume[ok], free_volume)

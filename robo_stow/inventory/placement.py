@@ -1,11 +1,11 @@
 """Where goods may be stowed: any bin they fit, drawn at random among those that stay pickable.
 
-A stow must fit: volume of the bin, weight of the bin and of the pod, the class of the pod, one lot
-of a SKU in a bin. Among the bins that fit a proposal keeps to rules that make random stow work for
+A stow must fit: sides of the piece and the bin (`robo_stow.inventory.fit`), volume of the bin,
+weight of the bin and of the pod, the class of the pod, one lot of a SKU in a bin. Among the bins that fit a proposal keeps to rules that make random stow work for
 the people at the stations (they are free to stow elsewhere):
 
 - no two SKUs that look alike in one bin;
-- heavy pieces in the lower half of a face;
+- heavy pieces on the lower half of the shelves;
 - a receipt of a SKU is spread over at least `SPREAD` pods, so that a piece is near any station.
 """
 
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select
 
 from robo_stow.inventory import schema
+from robo_stow.inventory.fit import Size, pieces_in
 from robo_stow.inventory.model import Rejection, Site, Sku
 
 SPREAD = 3
 """Pods over which a receipt of a SKU is spread at least."""
-HEAVY_SHARE = 0.06
-"""A piece is heavy when it weighs more than this share of what a bin bears."""
+HEAVY = 1500
+"""A piece of more than so many g is heavy."""
 
 
 @dataclass(slots=True)
@@ -31,11 +32,11 @@ class Bin:
     """A bin on the face before the stower."""
 
     number: int
-    slot: int  # 0 is the lowest
+    shelf: int  # 0 is the lowest
+    size: Size  # mm
     volume: int  # mm^3 free
     weight: int  # g it can still bear
-    capacity: int  # g it bears when empty
-    held: dict[str, int]  # SKU -> lot
+    held: dict[str, tuple[int, int]]  # SKU -> lot, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class View:
     """What a proposal is made from."""
 
     bins: tuple[Bin, ...]  # of the face
-    slots: int
+    shelves: int
     goods: tuple[Goods, ...]  # on the pallet and of the pod's class
     pod_weight: int  # g the pod can still bear
     left: int  # pieces on the pallet
@@ -65,7 +66,8 @@ _POD = select(schema.pod.c.capacity, schema.pod.c.hazard, schema.pod.c.temperatu
     schema.pod.c.id == bindparam("at_pod")
 )
 _BINS = (
-    select(_bin.c.id, _bin.c.slot, _bin.c.volume, _bin.c.capacity)
+    select(_bin.c.id, _bin.c.shelf, _bin.c.volume, _bin.c.capacity)
+    .add_columns(_bin.c.width, _bin.c.depth, _bin.c.height)
     .where(_bin.c.id.between(bindparam("first"), bindparam("last")))
     .order_by(_bin.c.id)
 )
@@ -97,8 +99,8 @@ def look(connection: Connection, site: Site, pallet: str, pod: int, face: int) -
     slots = site.bins_per_pod // site.faces
     front = {"first": first + face * slots, "last": first + (face + 1) * slots - 1}
     bins = {
-        number: Bin(number, slot, volume, weight, weight, {})
-        for number, slot, volume, weight in connection.execute(_BINS, front)
+        number: Bin(number, shelf, (width, depth, height), volume, weight, {})
+        for number, shelf, volume, weight, width, depth, height in connection.execute(_BINS, front)
     }
     in_pod: dict[int, int] = {}
     whole = {"first": first, "last": first + site.bins_per_pod - 1}
@@ -110,15 +112,15 @@ def look(connection: Connection, site: Site, pallet: str, pod: int, face: int) -
         if bin_ is not None:
             bin_.volume -= on_hand * sku.volume
             bin_.weight -= on_hand * sku.weight
-            bin_.held[sku.code] = lot
+            bin_.held[sku.code] = (lot, on_hand)
     stock = [(site.by_id[row.sku], row) for row in rows if row.sku is not None]
     return View(
         tuple(bins.values()),
-        slots,
+        1 + max(bin_.shelf for bin_ in bins.values()),
         tuple(
             Goods(sku, row.lot, row.received, row.quantity, in_pod.get(sku.id, 0))
             for sku, row in stock
-            if (sku.hazard, sku.temperature) == (hazard, temperature)
+            if sku.kept == (temperature, hazard)
         ),
         capacity,
         sum(row.quantity for _, row in stock),
@@ -130,14 +132,9 @@ def lookalike(code: str, letters: int) -> str:
     return code[:letters] if letters else code
 
 
-def is_low(slot: int, slots: int) -> bool:
-    """Whether a slot is in the lower half of a face."""
-    return slot < (slots + 1) // 2
-
-
-def is_heavy(weight: int, capacity: int) -> bool:
-    """Whether a piece of ``weight`` is heavy for a bin of ``capacity`` (g)."""
-    return weight > capacity * HEAVY_SHARE
+def is_low(shelf: int, shelves: int) -> bool:
+    """Whether a shelf is in the lower half of a face."""
+    return shelf < (shelves + 1) // 2
 
 
 def propose(view: View, letters: int, rng: random.Random) -> list[tuple[int, str, int]]:
@@ -181,7 +178,7 @@ def _place(
             stows.append((bin_.number, sku.code, pieces))
             bin_.volume -= pieces * sku.volume
             bin_.weight -= pieces * sku.weight
-            bin_.held[sku.code] = item.lot
+            bin_.held[sku.code] = (item.lot, bin_.held.get(sku.code, (0, 0))[1] + pieces)
             pod_weight -= pieces * sku.weight
             want -= pieces
             if not want:
@@ -197,10 +194,13 @@ def _candidates(
     group = lookalike(sku.code, letters)
     open_bins = []
     for bin_ in view.bins:
-        fits = min(bin_.volume // sku.volume, bin_.weight // sku.weight)
-        if fits < 1 or (is_heavy(sku.weight, bin_.capacity) and not is_low(bin_.slot, view.slots)):
+        lot, held = bin_.held.get(sku.code, (item.lot, 0))
+        if lot != item.lot or (sku.weight > HEAVY and not is_low(bin_.shelf, view.shelves)):
             continue
-        if bin_.held.get(sku.code, item.lot) != item.lot:
+        fits = min(bin_.volume // sku.volume, bin_.weight // sku.weight)
+        if fits > 0:
+            fits = min(fits, pieces_in(sku.size, bin_.size) - held)
+        if fits < 1:
             continue
         if any(code != sku.code and lookalike(code, letters) == group for code in bin_.held):
             continue

@@ -75,6 +75,9 @@ sku = Table(
     Column("weight", BigInteger, nullable=False),  # g a piece
     Column("hazard", _name, nullable=False, server_default=""),  # "" for none
     Column("temperature", _name, nullable=False, server_default="ambient"),
+    Column("length", Integer, nullable=False, server_default="1"),  # mm, the longest side
+    Column("width", Integer, nullable=False, server_default="1"),
+    Column("height", Integer, nullable=False, server_default="1"),  # the shortest
     CheckConstraint("volume > 0 AND weight > 0", name="size"),
 )
 
@@ -104,9 +107,13 @@ bin_ = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("pod", ForeignKey("pod.id"), nullable=False),
     Column("face", Integer, nullable=False),
-    Column("slot", Integer, nullable=False),  # 0 is the lowest
-    Column("volume", BigInteger, nullable=False),  # mm^3
+    Column("slot", Integer, nullable=False),  # along the shelves, 0 on the lowest
+    Column("volume", BigInteger, nullable=False),  # mm^3 that goods take at most
     Column("capacity", BigInteger, nullable=False),  # g
+    Column("shelf", Integer, nullable=False, server_default="0"),  # 0 is the lowest
+    Column("width", Integer, nullable=False, server_default="1"),  # mm inside, across the face
+    Column("depth", Integer, nullable=False, server_default="1"),
+    Column("height", Integer, nullable=False, server_default="1"),
 )
 
 pallet = Table(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Date,
     Executable,
     Table,
+    and_,
     bindparam,
     case,
     delete,
@@ -75,42 +76,39 @@ POD_AND_SKU = (
     .with_for_update(of=schema.pod)
 )
 LOCK_POD = select(schema.pod.c.id).where(schema.pod.c.id == bindparam("at_pod")).with_for_update()
-BIN = select(schema.bin_.c.volume, schema.bin_.c.capacity).where(
-    schema.bin_.c.id == bindparam("at_bin")
+BIN = select(schema.bin_.c.volume, schema.bin_.c.capacity).add_columns(
+    schema.bin_.c.width, schema.bin_.c.depth, schema.bin_.c.height
 )
+BIN = BIN.where(schema.bin_.c.id == bindparam("at_bin"))
 _in_bin = _stock.c.bin == bindparam("at_bin")
+
+
+def _total(number: Any, *conditions: Any) -> Any:
+    """Sum over the stock that meets the conditions."""
+    counted = case((and_(*conditions), number), else_=0) if conditions else number
+    return func.coalesce(func.sum(counted), 0)
+
+
 USED = (
     select(
-        func.coalesce(
-            func.sum(case((_in_bin, _stock.c.on_hand * schema.sku.c.volume), else_=0)), 0
-        ),
-        func.coalesce(
-            func.sum(case((_in_bin, _stock.c.on_hand * schema.sku.c.weight), else_=0)), 0
-        ),
-        func.coalesce(func.sum(_stock.c.on_hand * schema.sku.c.weight), 0),
+        _total(_stock.c.on_hand * schema.sku.c.volume, _in_bin),
+        _total(_stock.c.on_hand * schema.sku.c.weight, _in_bin),
+        _total(_stock.c.on_hand * schema.sku.c.weight),
+        _total(_stock.c.on_hand, _in_bin, _stock.c.sku == bindparam("at_sku")),
     )
     .join(schema.sku, schema.sku.c.id == _stock.c.sku)
     .where(_stock.c.bin.between(bindparam("first_bin"), bindparam("last_bin")))
 )
 
-_other_class = (schema.pod.c.hazard != bindparam("hazard")) | (
-    schema.pod.c.temperature != bindparam("temperature")
-)
-MISPLACED_SKU = (
-    select(schema.bin_.c.pod)
-    .join_from(_stock, schema.bin_, schema.bin_.c.id == _stock.c.bin)
-    .join(schema.pod, schema.pod.c.id == schema.bin_.c.pod)
-    .where(_stock.c.sku == bindparam("at_sku"), _other_class)
-    .limit(1)
-)
-MISPLACED_IN = (
-    select(schema.sku.c.code)
-    .join_from(_stock, schema.sku, schema.sku.c.id == _stock.c.sku)
-    .where(_stock.c.bin.between(bindparam("first_bin"), bindparam("last_bin")))
-    .where(
-        (schema.sku.c.hazard != bindparam("hazard"))
-        | (schema.sku.c.temperature != bindparam("temperature"))
-    )
+_pod_c, _sku_c = schema.pod.c, schema.sku.c
+MISPLACED = (
+    select(_pod_c.id.label("pod"), _sku_c.code, _sku_c.temperature, _sku_c.hazard)
+    .add_columns(_pod_c.temperature.label("pod_temperature"))
+    .add_columns(_pod_c.hazard.label("pod_hazard"))
+    .join_from(_stock, schema.sku, _sku_c.id == _stock.c.sku)
+    .join(schema.bin_, schema.bin_.c.id == _stock.c.bin)
+    .join(schema.pod, _pod_c.id == schema.bin_.c.pod)
+    .where((_pod_c.temperature != _sku_c.temperature) | (_pod_c.hazard != _sku_c.hazard))
     .limit(1)
 )
 LOT = (
@@ -121,15 +119,31 @@ LOT = (
     .where(schema.lot.c.code == bindparam("at_lot"))
 )
 
-SET_SKU_CLASS = (
-    update(schema.sku)
-    .where(schema.sku.c.id == bindparam("at_sku"))
-    .values(hazard=bindparam("new_hazard"), temperature=bindparam("new_temperature"))
+SET_SKU = text(
+    "UPDATE sku SET volume = :volume, weight = :weight, temperature = :temperature, "
+    "hazard = :hazard, length = :length, width = :width, height = :height WHERE code = :code"
 )
+PODS = select(_pod_c.id, _pod_c.temperature, _pod_c.hazard)
 SET_POD_CLASS = (
     update(schema.pod)
-    .where(schema.pod.c.id == bindparam("at_pod"))
+    .where(_pod_c.id == bindparam("at_pod"))
     .values(hazard=bindparam("new_hazard"), temperature=bindparam("new_temperature"))
+)
+SET_CAPACITY = (
+    update(schema.pod)
+    .where(_pod_c.capacity != bindparam("new_capacity"))
+    .values(capacity=bindparam("new_capacity"))
+)
+_bin_c = schema.bin_.c
+FACE = (
+    select(_bin_c.volume, _bin_c.capacity, _bin_c.shelf)
+    .add_columns(_bin_c.width, _bin_c.depth, _bin_c.height)
+    .where(_bin_c.id.between(bindparam("first"), bindparam("last")))
+    .order_by(_bin_c.id)
+)
+SET_BINS = text(
+    "UPDATE bin SET volume = :volume, capacity = :capacity, shelf = :shelf, width = :width, "
+    "depth = :depth, height = :height WHERE slot = :at_slot"
 )
 ADD_OWNER = text("INSERT INTO owner (code) VALUES (:code) ON CONFLICT (code) DO NOTHING")
 ADD_LOT = text(

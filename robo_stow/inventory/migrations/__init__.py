@@ -24,7 +24,7 @@ from sqlalchemy import (
 from robo_stow.errors import InputError
 from robo_stow.inventory import schema
 
-HEAD = "0001"
+HEAD = "0002"
 """Revision of the schema that this program works with."""
 
 _version = Table(  # as Alembic makes it
