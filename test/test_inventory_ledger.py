@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -37,6 +39,7 @@ from robo_stow.floor.building import Building, PodClass, Shelf
 from robo_stow.floor.load import load_building
 from robo_stow.inventory import migrations, queries, schema
 from robo_stow.inventory.audit import audit, check_totals
+from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.inventory.fit import GRAM, bins_of_face, pieces_in
 from robo_stow.inventory.ledger import Ledger
@@ -682,25 +685,98 @@ def test_a_bin_holds_one_lot_of_a_sku(site: Building, database: str) -> None:
     core.close()
 
 
-def test_goods_go_only_into_pods_of_their_class(site: Building, database: str) -> None:
-    core = InventoryCore(site, 1, database)
-    core.handle(CountRequest("empty", 0, (), ()), 1.0)
-    for bin_ in range(8):  # pod 0 becomes free
-        core.handle(CountRequest(f"c{bin_}", bin_, (), ()), 1.0)
-    with pytest.raises(InputError, match="lie in pod"):
-        core.ledger.set_sku_class("20002", temperature="chilled")
-    with pytest.raises(InputError, match="lies in it"):
-        core.ledger.set_pod_class(1, hazard="aerosol")
-    with pytest.raises(InputError, match="knows no such SKU"):
-        core.ledger.set_sku_class("none")
-    core.ledger.set_pod_class(0, temperature="chilled")
-    core.handle(ReceiveRequest("r", "p", ("20002",), (4,)), 2.0)
+@pytest.fixture(scope="module")
+def cold_site(tmp_path_factory: pytest.TempPathFactory) -> Building:
+    """The corner shop with a chilled SKU, and one pod for it."""
+    folder = tmp_path_factory.mktemp("cold")
+    shop = corner_shop(folder)
+    items = folder / "items.csv"
+    head = "sku,length_mm,width_mm,height_mm,weight_g,temperature,hazard"
+    items.write_text(f"{head}\n20002,120,100,90,250,chilled,\n50005,80,80,80,100,ambient,\n")
+    return replace(
+        shop,
+        pod=replace(shop.pod, classes=(PodClass(1, "chilled", ""),)),
+        stock=replace(shop.stock, items=str(items)),
+    )
+
+
+def test_goods_go_only_into_pods_of_their_class(cold_site: Building, database: str) -> None:
+    core = InventoryCore(cold_site, 1, database)
+    assert core.ledger.skus["20002"].size == (120, 100, 90)
+    levels = core.step(0.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    assert "50005" not in levels.sku  # listed, but nobody orders it
+    for bin_, code in zip(levels.bin, levels.sku, strict=True):
+        assert (bin_ // 8 == 5) == (code == "20002")
+
+    core.handle(ReceiveRequest("r", "p", ("20002", "50005"), (4, 4)), 2.0)
     reply, _ = core.handle(StowRequest("s", "p", 0, "20002", 1), 3.0)
-    assert "20002 is ambient goods, pod 0 is for chilled goods" in reply.reason
-    assert core.handle(ProposeRequest("q", "p", 0, 0), 3.0)[0].bin == ()
-    assert core.handle(StowRequest("t", "p", 8, "20002", 1), 3.0)[0].ok
+    assert "20002 is chilled goods, pod 0 is for ambient goods" in reply.reason
+    warm, _ = core.handle(ProposeRequest("q", "p", 0, 0), 3.0)
+    cold, _ = core.handle(ProposeRequest("q2", "p", 5, 0), 3.0)
+    assert set(warm.sku) == {"50005"} and set(cold.sku) == {"20002"}
+    assert core.handle(StowRequest("t", "p", cold.bin[0], "20002", 1), 3.0)[0].ok
+    moved, _ = core.handle(RestowRequest("u", "20002", 1, cold.bin[0], 8), 3.0)
+    assert "pod 1 is for ambient goods" in moved.reason
     assert core.audit() == []
     core.close()
+
+
+def test_classes_and_sizes_follow_the_building(cold_site: Building, database: str) -> None:
+    warm = replace(cold_site.pod, classes=())
+    shop = replace(cold_site, pod=warm, stock=replace(cold_site.stock, items=""))
+    core = InventoryCore(shop, 1, database)
+    drawn = core.ledger.skus["10001A"]
+    for bin_ in range(40, 48):
+        core.handle(CountRequest(f"c{bin_}", bin_, (), ()), 1.0)  # pod 5 becomes free
+    core.close()
+    with pytest.raises(InputError, match="in it lies 20002, chilled goods; move it out first"):
+        InventoryCore(cold_site, 1, database)
+    core = InventoryCore(shop, 1, database)  # as it was
+    for row in queries.stock(core.ledger, "20002")[1]:
+        names = dict(zip(queries.stock(core.ledger, "20002")[0], row, strict=True))
+        gone = AdjustRequest(f"g{names['bin']}", "20002", -names["pieces"], "missing", names["bin"])
+        assert core.handle(gone, 1.0)[0].ok
+    core.close()
+
+    wide = (Shelf(1, 0.5, 0.3, 0.25, 12.0), *cold_site.pod.shelves[1:])
+    core = InventoryCore(replace(cold_site, pod=replace(cold_site.pod, shelves=wide)), 2, database)
+    assert core.ledger.skus["20002"].kept == ("chilled", "")
+    assert core.ledger.skus["10001A"] == drawn  # another seed does not change what lies there
+    with core.ledger.reading() as connection:
+        found = connection.execute(
+            text("SELECT count(*), min(width), min(capacity) FROM bin WHERE slot = 0")
+        ).one()
+        chilled = connection.execute(
+            text("SELECT id FROM pod WHERE temperature = 'chilled'")
+        ).scalars()
+        assert (tuple(found), list(chilled)) == ((12, 500, 12000), [5])
+    assert core.audit() == []
+    core.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a,1,1,1", ["line 2", "7 values expected"]),
+        (",1,1,1,1,ambient,", ["line 2, sku"]),
+        ("a,0,1,1,1,ambient,", ["line 2, length_mm", "'0'"]),
+        ("a,1,1,x,1,ambient,", ["line 2, height_mm", "'x'"]),
+        ("a,1,1,1,1,frozen,", ["line 2, temperature", "keeps no pods for frozen goods"]),
+        ("a,401,1,1,1,ambient,", ["line 2, sku", "fits no bin"]),
+        ("a,1,1,1,11000,ambient,", ["line 2, sku", "fits no bin"]),
+        ("a,1,1,1,1,ambient,\na,1,1,1,1,ambient,", ["line 3, sku", "twice"]),
+    ],
+)
+def test_a_bad_item_file_is_named_with_line_and_value(
+    site: Building, tmp_path: Path, line: str, words: list[str]
+) -> None:
+    file = tmp_path / "items.csv"
+    file.write_text(f"sku,length_mm,width_mm,height_mm,weight_g,temperature,hazard\n{line}\n")
+    with pytest.raises(InputError) as error:
+        Catalogue.from_orders(replace(site, stock=replace(site.stock, items=str(file))), 1)
+    for word in (str(file), *words):
+        assert word in str(error.value)
 
 
 # --- versions of the schema ----------------------------------------------------------------------
@@ -748,7 +824,73 @@ def definitions(connection: Connection) -> list[list[str]]:
     if connection.dialect.name != "sqlite":
         return []
     rows = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")).scalars()
-    return sorted(sorted(line.strip(" ,\t") for line in row.splitlines()) for row in rows)
+    return sorted(sorted(parts(" ".join(row.split()))) for row in rows)
+
+
+def parts(statement: str) -> Iterator[str]:
+    """What stands between the commas of the outermost brackets."""
+    depth = start = 0
+    for at, letter in enumerate(statement):
+        depth += (letter == "(") - (letter == ")")
+        if (depth == 1 and letter in ",(") or (depth == 0 and letter == ")"):
+            yield statement[start:at].strip()
+            start = at + 1
+    yield statement[start:].strip()
+
+
+def test_an_old_ledger_is_brought_up_to_date(site: Building, database: str) -> None:
+    config = Config()
+    folder = str(Path(migrations.__file__).parent)
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    ledger = Ledger(database)
+    with ledger.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in OLD_LEDGER:
+            connection.exec_driver_sql(statement.format(cells=site.grid.cells))
+    with pytest.raises(InputError, match="a site that opens the ledger upgrades it"):
+        ledger.load()
+    ledger.close()
+
+    core = InventoryCore(site, 1, database)
+    assert not core.fresh
+    assert core.audit() == []
+    old = core.ledger.skus["old"]
+    assert (old.volume, old.size) == (1_000_001, (101, 101, 101))
+    levels = core.step(0.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    assert (levels.bin, levels.sku, levels.on_hand) == ((3,), ("old",), (5,))
+    assert core.handle(ReserveRequest("v", ("o",), (3,), ("old",), (2,)), 2.0)[0].granted == (2,)
+    with core.ledger.reading() as connection:
+        sizes = connection.execute(
+            text("SELECT width, depth, height, shelf FROM bin WHERE id IN (0, 3) ORDER BY id")
+        )
+        assert [tuple(row) for row in sizes] == [(400, 300, 250, 0), (200, 300, 250, 1)]
+    core.close()
+
+
+OLD_LEDGER = (
+    "INSERT INTO meta (name, value) VALUES ('building', 'demo'), ('pods', '6'), ('faces', '2'), "
+    "('bins_per_face', '4'), ('cells', '{cells}')",
+    "INSERT INTO owner (code) VALUES ('house')",
+    "INSERT INTO sku (code, volume, weight) VALUES ('old', 1000001, 300)",
+    "INSERT INTO lot (sku, owner, code) VALUES (1, 1, '')",
+    *(f"INSERT INTO pod (id, capacity) VALUES ({pod}, 60000)" for pod in range(6)),
+    *(
+        "INSERT INTO bin (id, pod, face, slot, volume, capacity) "
+        f"VALUES ({bin_}, {bin_ // 8}, {bin_ % 8 // 4}, {bin_ % 4}, 20000000, 10000)"
+        for bin_ in range(48)
+    ),
+    "INSERT INTO reply (key, digest, time, body) VALUES ('k', '', 1.0, '{{}}')",
+    "INSERT INTO pallet (id, time) VALUES ('p', 1.0)",
+    "INSERT INTO movement (key, line, time, kind, lot, quantity, pallet) "
+    "VALUES ('k', 0, 1.0, 'receive', 1, 5, 'p')",
+    "INSERT INTO movement (key, line, time, kind, lot, quantity, pallet, bin) "
+    "VALUES ('k', 1, 1.0, 'stow', 1, 5, 'p', 3)",
+    "INSERT INTO stock (bin, sku, lot, on_hand, reserved) VALUES (3, 1, 1, 5, 0)",
+    "INSERT INTO balance (sku, received, adjusted, shipped) VALUES (1, 5, 0, 0)",
+)
+"""A ledger of revision 0001 with five pieces in a bin."""
 
 
 def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -> None:

@@ -97,7 +97,7 @@ class Catalogue:
                 sides[i], grams[i], kept[i] = item.size, item.weight, item.kept
         share = np.array([lines.get(code, 0) for code in sku]) / len(ordered)
         listed = np.array([code in items for code in sku], bool)
-        size, weight = sides * MM, grams * GRAM
+        size, weight = sides.astype(np.float64) * MM, grams.astype(np.float64) * GRAM
         for array in (size, weight, share, listed):
             array.setflags(write=False)
         return cls(sku, size, weight, share, tuple(kept), listed)
@@ -106,7 +106,7 @@ class Catalogue:
         return len(self.sku)
 
 
-# --- sizes that are known --------------------------------------------------------------------------
+# --- sizes that are known ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ def read_items(building: Building) -> dict[str, Item]:
             reader = csv.reader(stream, strict=True)
             head = next(reader, [])
             if tuple(head) != ITEM_COLUMNS:
-                raise InputError(file, "line 1", ",".join(head), f"must be {','.join(ITEM_COLUMNS)}")
+                raise InputError(
+                    file, "line 1", ",".join(head), f"must be {','.join(ITEM_COLUMNS)}"
+                )
             for row in reader:
                 where = f"line {reader.line_num}"
                 if len(row) != len(ITEM_COLUMNS):
@@ -186,7 +188,7 @@ def _number(file: str, field: str, value: str, most: int) -> int:
     return number
 
 
-# --- sizes that are drawn --------------------------------------------------------------------------
+# --- sizes that are drawn ------------------------------------------------------------------------
 
 
 def draw_sizes(sku: Sequence[str], seed: int, spec: PodSpec) -> tuple[I64, I64]:

@@ -60,10 +60,12 @@ def describe(engine: Engine) -> str:
 @contextmanager
 def failing_clearly(engine: Engine) -> Iterator[None]:
     """Turn errors of the database driver into one line for the user."""
+    driver = engine.dialect.dbapi
+    assert driver is not None
     try:
         yield
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
+    except (DBAPIError, driver.Error) as error:  # COPY is the driver's own
+        reason = " ".join(str(getattr(error, "orig", error)).split())
         raise LedgerError(f"{describe(engine)}: {reason}") from error
 
 

@@ -183,7 +183,10 @@ class Ledger:
                 .where(schema.owner.c.code == HOUSE, schema.lot.c.code == "")
                 .order_by(schema.sku.c.id)
             ).all()
-        skus = [Sku(*row[:5], kept=tuple(row[5:7]), size=tuple(row[7:])) for row in rows]
+        skus = [
+            Sku(id_, code, lot, volume, weight, (temperature, hazard), (length, width, height))
+            for id_, code, lot, volume, weight, temperature, hazard, length, width, height in rows
+        ]
         self.site = Site(
             pods=int(facts["pods"]),
             faces=int(facts["faces"]),

@@ -1,11 +1,12 @@
 """Opening stock: what lies in the bins when a site starts its first day.
 
-Every SKU that is ordered gets at least ``stock.cover_pieces`` pieces and, beyond that, pieces in proportion to its
-share of the order lines until ``stock.fill`` of the bins' volume is taken. The pieces of a SKU are
-parted into lots of a few pieces, each put into a random bin by the rules of random stow
-(`robo_stow.inventory.placement`): size, volume and weight, pods of the SKU's class, no look-alikes
-in one bin, heavy pieces low, one lot of a SKU in a pod. Where a crowded building leaves no such bin, the
-spread over pods gives way first, heavy-low next; what still finds no bin stays on the pallet.
+Every SKU that is ordered gets at least ``stock.cover_pieces`` pieces and, beyond that, pieces in
+proportion to its share of the order lines until ``stock.fill`` of the bins' volume is taken. The
+pieces of a SKU are parted into lots of a few pieces, each put into a random bin by the rules of
+random stow (`robo_stow.inventory.placement`): size, volume and weight, pods of the SKU's class, no
+look-alikes in one bin, heavy pieces low, one lot of a SKU in a pod. Where a crowded building leaves
+no such bin, the spread over pods gives way first, heavy-low next; what still finds no bin stays on
+the pallet.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ def book_opening_stock(ledger: Ledger, building: Building, catalogue: Catalogue,
     kind, pieces, bins = kind[order], pieces[order], bins[order]
 
     total, left = int(received.sum()), received - stowed
-    receipts = list(zip(ids.tolist(), lots.tolist(), received.tolist(), left.tolist(), strict=True))
+    receipts = [
+        row
+        for row in zip(ids.tolist(), lots.tolist(), received.tolist(), left.tolist(), strict=True)
+        if row[2]
+    ]
     lists = (bins.tolist(), ids[kind].tolist(), lots[kind].tolist(), pieces.tolist())
     stows = list(zip(*lists, strict=True))
     places = list(enumerate(pod_cells(building, seed).tolist()))
@@ -216,11 +221,11 @@ def draw_bins(
         if not len(waiting):
             break
         sku = kind[waiting]
-        pod = of[first[sku] + rng.integers(0, count[sku])]
-        face_drawn = rng.integers(0, spec.faces, len(waiting))
+        drawn = of[first[sku] + rng.integers(0, count[sku])] * spec.faces
+        drawn += rng.integers(0, spec.faces, len(waiting))
         highest = np.where(heavy[sku] & (turn < ROUNDS * 3 // 2), share[low_slots - 1], 1.0)
         slot = np.searchsorted(share, highest * rng.random(len(waiting)), side="right")
-        bins = (pod * spec.faces + face_drawn) * spec.bins_per_face + slot
+        bins = drawn * spec.bins_per_face + slot
         need_volume, need_weight = pieces[waiting] * volume[sku], pieces[waiting] * weight[sku]
         ok = alike.free(bins, group[sku]) & (pieces[waiting] <= most[sku, slot])
         if turn < ROUNDS:

@@ -1,8 +1,9 @@
 """Where goods may be stowed: any bin they fit, drawn at random among those that stay pickable.
 
 A stow must fit: sides of the piece and the bin (`robo_stow.inventory.fit`), volume of the bin,
-weight of the bin and of the pod, the class of the pod, one lot of a SKU in a bin. Among the bins that fit a proposal keeps to rules that make random stow work for
-the people at the stations (they are free to stow elsewhere):
+weight of the bin and of the pod, the class of the pod, one lot of a SKU in a bin. Among the bins
+that fit a proposal keeps to rules that make random stow work for the people at the stations (they
+are free to stow elsewhere):
 
 - no two SKUs that look alike in one bin;
 - heavy pieces on the lower half of the shelves;

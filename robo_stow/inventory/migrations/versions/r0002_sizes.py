@@ -30,5 +30,5 @@ def upgrade() -> None:
 
 def _side(volume: int) -> int:
     """Least side (mm) of a cube that holds ``volume`` (mm^3)."""
-    side = round(volume ** (1 / 3))
+    side = int(round(volume ** (1 / 3)))
     return side if side**3 >= volume else side + 1
