@@ -70,7 +70,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(str(ROOT), include=["robo_stow", "robo_stow.*"]), "robo_stow_nodes"],
     package_dir={"robo_stow_nodes": "nodes"},
-    package_data={"robo_stow": ["py.typed"]},
+    package_data={"robo_stow": ["py.typed", "web/page/*"]},
     ext_modules=[c_core()],
     cmdclass={"build_ext": BuildSharedLibrary},
     data_files=shared_files(),

@@ -49,6 +49,7 @@ def run_composed(
     speed: float | None = None,
     executor: str = "events",
     simulator: type[FleetSimulatorNode] = FleetSimulatorNode,
+    web_port: int | None = None,
     progress: Callable[[float], None] = lambda now: None,
 ) -> int | None:
     """Run ``warehouse`` over ROS 2 for ``minutes`` of simulated time.
@@ -57,6 +58,7 @@ def run_composed(
         speed: simulated seconds per wall second, at most; None for as fast as the nodes follow.
         executor: rclpy executor, "events" or "single".
         simulator: kind of the node that hosts the warehouse's plant.
+        web_port: TCP port on this machine for the control room's page; None for no page.
         progress: called several times a second with the simulated time (s).
 
     Returns:
@@ -71,7 +73,10 @@ def run_composed(
         "units": warehouse.building.units,
         "seed": seed,
     }
-    nodes = [kind(warehouse, **_options(site, use_sim_time=True)) for kind in KINDS]
+    own = {MonitorNode: {"web_port": web_port or 0}}
+    nodes = [
+        kind(warehouse, **_options(site, use_sim_time=True, **own.get(kind, {}))) for kind in KINDS
+    ]
     clock = simulator(warehouse, **_options(site, speed=speed or FASTEST, minutes=float(minutes)))
     nodes.append(clock)
     spinner = EXECUTORS[executor]()

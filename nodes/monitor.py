@@ -8,7 +8,7 @@ import time
 from array import array
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -24,9 +24,9 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from robo_stow.floor.export import occupancy
-from robo_stow.floor.start import pod_cells
-from robo_stow.messages import Alarm, Core, FleetState, Load, PodPlaces, UnitStatus
+from robo_stow.messages import Alarm, Core, Load, UnitStatus
 from robo_stow.monitor import MonitorCore
+from robo_stow.web.server import PERIOD, ControlRoom
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
@@ -69,6 +69,7 @@ class MonitorNode(CoreNode):
         kpi_period (s): wall time between /kpi, and between /diagnostics.
         marker_period (s): wall time between /floor/markers.
         tf_period (s): wall time between /tf; 0 for never.
+        web_port: TCP port on this machine of the control room's page; 0 for none.
     """
 
     KIND = "monitor"
@@ -85,12 +86,6 @@ class MonitorNode(CoreNode):
 
     def connect(self) -> None:
         super().connect()
-        units = self.building.units
-        self._x, self._y, self._yaw = np.zeros((3, units))
-        self._load = np.zeros(units, np.uint8)
-        self._load_id = np.full(units, -1, np.int32)
-        self._status = np.zeros(units, np.uint8)
-        self._pods = pod_cells(self.building, self.seed).copy()
         self._height = next(level.height for level in self.building.levels if level.storage)
         self._beats: dict[str, tuple[float, Heartbeat]] = {}
         self.create_subscription(Heartbeat, topics.HEARTBEAT, self._on_heartbeat, qos.COMMAND)
@@ -112,17 +107,16 @@ class MonitorNode(CoreNode):
         period = declare("tf_period", "wall time between /tf, s; 0: never", (0.0, 3600.0))
         if period:
             self.create_timer(period, self._publish_tf, clock=wall)
+        port = declare("web_port", "port of the control room's page; 0: none", (0, 65535))
+        self._room = ControlRoom(self.core, port) if port else None
+        if self._room is not None:
+            self.get_logger().info(f"control room: {self._room.url}")
+            self.create_timer(PERIOD, self._room.show, clock=wall)
 
-    def deliver(self, record: Any) -> None:
-        super().deliver(record)
-        if isinstance(record, FleetState):
-            self._x[record.unit], self._y[record.unit] = record.x, record.y
-            self._yaw[record.unit] = record.yaw
-            self._load[record.unit] = record.load
-            self._load_id[record.unit] = record.load_id
-            self._status[record.unit] = record.status
-        elif isinstance(record, PodPlaces):
-            self._pods[record.pod] = record.cell
+    def destroy_node(self) -> None:
+        if self._room is not None:
+            self._room.close()
+        super().destroy_node()
 
     def _on_heartbeat(self, beat: Heartbeat) -> None:
         self._beats[beat.node] = (time.monotonic(), beat)
@@ -159,7 +153,7 @@ class MonitorNode(CoreNode):
         return found
 
     def _floor_status(self) -> DiagnosticStatus:
-        broken = int(np.count_nonzero(self._status >= UnitStatus.STOPPED))
+        broken = int(np.count_nonzero(self.core.units.status >= UnitStatus.STOPPED))
         if self.core.conflicts:
             level, text = DiagnosticStatus.ERROR, f"{self.core.conflicts} conflicts"
         elif broken:
@@ -193,27 +187,27 @@ class MonitorNode(CoreNode):
     def _publish_markers(self) -> None:
         if not self._markers.get_subscription_count():
             return
-        spec, drive = self.building.pod, self.building.drive
-        standing = self._pods[self._pods >= 0]
+        spec, drive, fleet = self.building.pod, self.building.drive, self.core.units
+        standing = self.core.pods[self.core.pods >= 0]
         x, y = self.building.grid.xy(standing)
-        carried = self._load_id >= 0
+        carried = fleet.load_id >= 0
         pods = self._cubes(
             "pods",
-            np.concatenate([x, self._x[carried]]),
-            np.concatenate([y, self._y[carried]]),
+            np.concatenate([x, fleet.x[carried]]),
+            np.concatenate([y, fleet.y[carried]]),
             (spec.size, spec.size, 1.6),
             1.2,
             _GREY,
         )
         units = self._cubes(
             "units",
-            self._x,
-            self._y,
+            fleet.x,
+            fleet.y,
             (drive.footprint, drive.footprint, 0.3),
             0.15,
             _BLUE,
         )
-        units.colors = [_COLOUR_OF_LOAD[Load(load)] for load in self._load.tolist()]
+        units.colors = [_COLOUR_OF_LOAD[Load(load)] for load in fleet.load.tolist()]
         places = []
         for name, colour, cells in (
             ("pick_stations", _BLUE, [s.cell for s in self.building.stations if s.kind == "pick"]),
@@ -249,10 +243,11 @@ class MonitorNode(CoreNode):
     def _publish_tf(self) -> None:
         if not self._tf.get_subscription_count():
             return
+        units = self.core.units
         stamp = self.get_clock().now().to_msg()
         transforms = []
         for unit, (x, y, yaw) in enumerate(
-            zip(self._x.tolist(), self._y.tolist(), self._yaw.tolist(), strict=True)
+            zip(units.x.tolist(), units.y.tolist(), units.yaw.tolist(), strict=True)
         ):
             transform = TransformStamped(child_frame_id=self.building.unit_name(unit))
             transform.header.stamp = stamp

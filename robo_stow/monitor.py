@@ -39,6 +39,21 @@ SAMPLE = 10.0
 """Seconds between points of the activity curves."""
 
 
+class Units:
+    """The latest of every drive unit: an array for each field of `FleetState`, [units]."""
+
+    def __init__(self, count: int) -> None:
+        self.cell: NDArray[np.int32] = np.full(count, -1, np.int32)  # -1: not heard of yet
+        self.x, self.y, self.yaw, self.speed, self.battery = np.zeros((5, count), np.float32)
+        self.load, self.status = np.zeros((2, count), np.uint8)
+        self.load_id: NDArray[np.int32] = np.full(count, -1, np.int32)
+
+    def update(self, state: FleetState) -> None:
+        """Take over what ``state`` says of its units."""
+        for field, values in vars(self).items():
+            values[state.unit] = getattr(state, field)
+
+
 class MonitorCore:
     """Counts what the rooms report; `figures` gives the totals at any time.
 
@@ -70,11 +85,8 @@ class MonitorCore:
         self.activity: list[tuple[float, float, float, float, float]] = []
         self.station_busy: dict[str, list[float]] = {s.id: [] for s in building.stations}
         self._checker = Checker(building)
-        self._pods = pod_cells(building, seed).copy()
-        self._cell: NDArray[np.int32] = np.full(building.units, -1, np.int32)
-        self._load = np.zeros(building.units, np.uint8)
-        self._speed = np.zeros(building.units, np.float32)
-        self._status = np.zeros(building.units, np.uint8)
+        self.pods: NDArray[np.int32] = pod_cells(building, seed).copy()  # cells; -1: carried
+        self.units = Units(building.units)
         self._active_seconds = 0.0
         self._unit_seconds = 0.0
         self._received: set[str] = set()
@@ -105,7 +117,7 @@ class MonitorCore:
             if isinstance(message, FleetState):
                 found += self._on_fleet(message)
             elif isinstance(message, PodPlaces):
-                self._pods[message.pod] = message.cell
+                self.pods[message.pod] = message.cell
             elif isinstance(message, Instruct):
                 if message.work not in self._done_work[message.station]:
                     self._open_work[message.station].add(message.work)
@@ -132,13 +144,10 @@ class MonitorCore:
         return found
 
     def _on_fleet(self, state: FleetState) -> list[Alarm]:
-        moved = self._cell[state.unit] != state.cell
+        moved = self.units.cell[state.unit] != state.cell
         np.add.at(self.travel, state.cell[moved], 1)
-        self._cell[state.unit] = state.cell
-        self._load[state.unit] = state.load
-        self._speed[state.unit] = state.speed
-        self._status[state.unit] = state.status
-        conflicts = self._checker.check(state, self._pods)
+        self.units.update(state)
+        conflicts = self._checker.check(state, self.pods)
         self.conflicts += len(conflicts)
         self.alarms += conflicts
         return conflicts
@@ -171,8 +180,8 @@ class MonitorCore:
             self._visits[visit.station] = (visit.visit, visit.pod)
 
     def _account(self, elapsed: float) -> None:
-        active = (self._load != Load.NONE) | (self._speed > 0.0)
-        charging = self._status == UnitStatus.CHARGING
+        active = (self.units.load != Load.NONE) | (self.units.speed > 0.0)
+        charging = self.units.status == UnitStatus.CHARGING
         self._active_seconds += elapsed * float(np.count_nonzero(active))
         self._unit_seconds += elapsed * len(active)
         for station, work in self._open_work.items():
@@ -186,10 +195,10 @@ class MonitorCore:
         self.activity.append(
             (
                 self.now,
-                float(np.count_nonzero(self._load == Load.POD)) / units,
-                float(np.count_nonzero(active & (self._load == Load.NONE))) / units,
+                float(np.count_nonzero(self.units.load == Load.POD)) / units,
+                float(np.count_nonzero(active & (self.units.load == Load.NONE))) / units,
                 float(np.count_nonzero(charging)) / units,
-                float(np.count_nonzero(self._pods < 0)),
+                float(np.count_nonzero(self.pods < 0)),
             )
         )
         for station, seconds in self._busy_in_sample.items():

@@ -6,7 +6,6 @@ import argparse
 import signal
 
 from robo_stow.cli.inventory import FILE
-from robo_stow.cli.options import positive
 from robo_stow.cli.site import Progress, add_site_options, conclude, open_site
 from robo_stow.errors import RoboStowError
 
@@ -20,12 +19,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "`ros2 topic`, RViz and nodes of your own can join it.",
     )
     add_site_options(parser, ledger=f"{FILE} in the output folder")
-    parser.add_argument(
-        "--speed",
-        type=positive,
-        metavar="X",
-        help="simulated seconds per second, at most (default: as fast as the nodes follow)",
-    )
     parser.add_argument(
         "--executor",
         choices=("events", "single"),
@@ -70,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
             speed=args.speed,
             executor=args.executor,
             simulator=simulator,
+            web_port=args.web,
             progress=progress.show,
         )
         progress.end(warehouse.monitor.now)

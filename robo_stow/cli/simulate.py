@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import time
 
-from robo_stow.cli.site import Progress, add_site_options, conclude, open_site
+from robo_stow.cli.site import Progress, add_site_options, conclude, control_room, open_site
 from robo_stow.simulate import simulate
 
 
@@ -24,10 +25,18 @@ def run(args: argparse.Namespace) -> int:
     with open_site(args, keep_ledger=False) as warehouse:
         progress = Progress(warehouse.monitor, args.minutes)
         stopped = False
-        try:
-            simulate(warehouse, args.minutes, progress.show)
-        except KeyboardInterrupt:
-            stopped = True
+        with control_room(warehouse.monitor, args.web) as show:
+
+            def on_second(now: float) -> None:
+                progress.show(now)
+                show()
+                if args.speed is not None:
+                    time.sleep(max(0.0, now / args.speed - progress.wall_seconds))
+
+            try:
+                simulate(warehouse, args.minutes, on_second)
+            except KeyboardInterrupt:
+                stopped = True
         progress.end(warehouse.monitor.now)
         code = conclude(args, warehouse, progress.wall_seconds)
     return 130 if stopped else code

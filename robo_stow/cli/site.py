@@ -6,13 +6,13 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_stow.cli.inventory import FILE
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import count, port, positive
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
@@ -59,6 +59,18 @@ def add_site_options(parser: argparse.ArgumentParser, *, ledger: str) -> None:
         type=Path,
         metavar="DIR",
         help="folder of the report (default: out/BUILDING, or out/gazebo)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=positive,
+        metavar="X",
+        help="simulated seconds per second, at most (default: as fast as it goes)",
+    )
+    parser.add_argument(
+        "--web",
+        type=port,
+        metavar="PORT",
+        help="serve the control room, a live page, at http://127.0.0.1:PORT/",
     )
 
 
@@ -129,6 +141,26 @@ def _plant(sim: str, building: Building, seed: int) -> AbstractContextManager[Ga
     from robo_stow.gazebo.plant import GazeboPlant
 
     return GazeboPlant(building, seed)
+
+
+@contextmanager
+def control_room(monitor: MonitorCore, port: int | None) -> Iterator[Callable[[], None]]:
+    """The control room's page, if a port is given; gives what keeps it up to date.
+
+    Raises:
+        InputError: the port cannot be had.
+    """
+    if port is None:
+        yield lambda: None
+        return
+    from robo_stow.web.server import ControlRoom  # only who wants the page pays for its library
+
+    room = ControlRoom(monitor, port)
+    print(f"control room: {room.url}", file=sys.stderr)
+    try:
+        yield room.show
+    finally:
+        room.close()
 
 
 class Progress:

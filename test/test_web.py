@@ -1,0 +1,138 @@
+"""The control room over real HTTP, and its page in a real browser where there is one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from robo_stow.errors import InputError
+from robo_stow.floor.load import load_building
+from robo_stow.simulate import Loop
+from robo_stow.warehouse import Warehouse, build_warehouse
+from robo_stow.web.server import HOST, ControlRoom
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def site() -> tuple[Warehouse, Loop]:
+    building = load_building("demo")
+    warehouse = build_warehouse(building, building.seed, database="sqlite://")
+    return warehouse, Loop(warehouse.cores)
+
+
+class Running:
+    """A control room, kept up to date while a site runs in a thread."""
+
+    def __init__(self, site: tuple[Warehouse, Loop]) -> None:
+        self.warehouse, self.loop = site
+        self.room = ControlRoom(self.warehouse.monitor, 0)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.01):
+            self.loop.tick()
+            self.room.show()
+
+    def __enter__(self) -> ControlRoom:
+        self._thread.start()
+        return self.room
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.room.close()
+
+
+def moments(url: str) -> list[dict]:
+    """Three moments as a browser gets them."""
+    found = []
+    with urllib.request.urlopen(url + "moments", timeout=20) as stream:
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        while len(found) < 3:
+            line = stream.readline().decode()
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+    return found
+
+
+def test_the_page_shows_where_everything_is(site: tuple[Warehouse, Loop]) -> None:
+    warehouse, _ = site
+    building = warehouse.building
+    with Running(site) as room:
+        with urllib.request.urlopen(room.url + "floor", timeout=20) as answer:
+            floor = json.load(answer)
+        assert len(floor["kind"]) == floor["width"] * floor["height"] == building.grid.cells
+        assert {s["id"] for s in floor["stations"]} == {s.id for s in building.stations}
+        seen = moments(room.url)
+    assert seen[0]["now"] < seen[1]["now"] < seen[2]["now"]
+    for moment in seen:
+        assert moment["unit"] == list(range(building.units))
+        assert {len(moment[key]) for key in ("x", "y", "yaw", "load", "status", "battery")} == {
+            building.units
+        }
+        assert all(0 <= x <= 100 * building.grid.width * building.grid.pitch for x in moment["x"])
+        # Each pod stands on the floor or is carried.
+        carried = sum(load == 1 for load in moment["load"])
+        assert abs(len(moment["pods"]) + carried - building.pods) <= building.units
+        assert moment["figures"]["conflicts"] == 0
+
+
+def test_a_listener_hears_the_last_moment_and_the_end(site: tuple[Warehouse, Loop]) -> None:
+    warehouse, loop = site
+    running = Running(site)
+    with running as room:
+        stream = urllib.request.urlopen(room.url + "moments", timeout=20)
+        stream.readline()
+    text = stream.read().decode()
+    assert text.endswith("event: end\ndata:\n\n")
+    last = [line for line in text.splitlines() if line.startswith("data: ")][-1]
+    assert json.loads(last[6:])["now"] == pytest.approx(loop.now)
+
+
+def test_a_listener_that_goes_away_or_sleeps_delays_nobody(site: tuple[Warehouse, Loop]) -> None:
+    with Running(site) as room:
+        urllib.request.urlopen(room.url + "moments", timeout=20).close()
+        with socket.create_connection((HOST, room.port)) as sleeper:
+            sleeper.sendall(b"GET /moments HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert len(moments(room.url)) == 3
+
+
+def test_there_is_nothing_else_to_get(site: tuple[Warehouse, Loop]) -> None:
+    with Running(site) as room:
+        for path in ("server.py", "../server.py", "%2e%2e/server.py", "page/"):
+            with pytest.raises(urllib.error.HTTPError) as error:
+                urllib.request.urlopen(room.url + path, timeout=20)
+            assert error.value.code == 404
+
+
+def test_a_port_in_use_is_named(site: tuple[Warehouse, Loop]) -> None:
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port = {port}: .*in use"):
+            ControlRoom(site[0].monitor, port)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_draws_it(site: tuple[Warehouse, Loop], tmp_path: object) -> None:
+    with Running(site) as room:
+        # With a budget of virtual time the browser waits for the end of what it listens to.
+        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        command += ["--virtual-time-budget=2000", f"--user-data-dir={tmp_path}", room.url]
+        browser = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60.0
+        while not room.listeners and time.monotonic() < deadline:
+            time.sleep(0.05)
+    page = browser.communicate(timeout=60)[0]
+    assert "Robo-Stow: demo" in page
+    assert "<td>Conflicts</td><td>0</td>" in page
+    assert "the run has ended" in page
