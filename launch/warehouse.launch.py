@@ -40,6 +40,7 @@ UNIT_NODES = Argument(
     "units 0 to n - 1 are nodes of their own (drive_unit.launch.py); -1: all",
     int,
 )
+WEB = Argument("web", "0", "port of the control room's page on this machine; 0: none", int)
 TIME = Argument(
     "use_sim_time",
     NotEqualsSubstitution(LaunchConfiguration("sim"), "none"),
@@ -57,6 +58,7 @@ ARGUMENTS = (
     MINUTES,
     DATABASE,
     UNIT_NODES,
+    WEB,
     *SWITCHES,
 )
 SITE = (BUILDING, UNITS, ORDERS, SEED)
@@ -67,7 +69,7 @@ NODES = {
     "robo_stow_lifter": (),
     "pick_station": (),
     "stow_station": (),
-    "monitor": (),
+    "monitor": (WEB,),
 }
 """The nodes of every site, with the launch arguments they take besides those of all nodes."""
 

@@ -69,7 +69,7 @@ class MonitorNode(CoreNode):
         kpi_period (s): wall time between /kpi, and between /diagnostics.
         marker_period (s): wall time between /floor/markers.
         tf_period (s): wall time between /tf; 0 for never.
-        web_port: TCP port on this machine of the control room's page; 0 for none.
+        web: TCP port on this machine of the control room's page; 0 for none.
     """
 
     KIND = "monitor"
@@ -107,7 +107,7 @@ class MonitorNode(CoreNode):
         period = declare("tf_period", "wall time between /tf, s; 0: never", (0.0, 3600.0))
         if period:
             self.create_timer(period, self._publish_tf, clock=wall)
-        port = declare("web_port", "port of the control room's page; 0: none", (0, 65535))
+        port = declare("web", "port of the control room's page; 0: none", (0, 65535))
         self._room = ControlRoom(self.core, port) if port else None
         if self._room is not None:
             self.get_logger().info(f"control room: {self._room.url}")

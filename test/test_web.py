@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -120,6 +121,28 @@ def test_a_port_in_use_is_named(site: tuple[Warehouse, Loop]) -> None:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=rf"port = {port}: .*in use"):
             ControlRoom(site[0].monitor, port)
+
+
+def test_the_monitor_node_serves_it() -> None:
+    pytest.importorskip("robo_stow_nodes.monitor", exc_type=ImportError)
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "robo_stow_nodes.monitor", "--ros-args"]
+    node = subprocess.Popen([*command, "-p", f"web:={port}", "-p", "use_sim_time:=false"])
+    try:
+        deadline = time.monotonic() + 60.0
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=20).close()
+                break
+            except urllib.error.URLError:
+                assert node.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+        assert len(moments(f"http://{HOST}:{port}/")) == 3
+        node.terminate()
+        assert node.wait(timeout=30) == 0
+    finally:
+        node.kill()
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
