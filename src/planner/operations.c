@@ -49,6 +49,13 @@ void rs_operations_init(rs_operations *ops, int depth)
         tried[d] = 0;
     }
     for (int a = 0; a < ops->count; a++) {
+        int waits_after = 1;
+        for (int i = 1; i < depth; i++)
+            waits_after &= actions[a][i] == RS_WAIT;
+        if (waits_after)
+            ops->once[actions[a][0]] = (int16_t)a;
+    }
+    for (int a = 0; a < ops->count; a++) {
         uint8_t left[RS_DEPTH_MAX];
         memset(left, RS_WAIT, sizeof left);
         memcpy(left, actions[a] + 1, (size_t)depth - 1);

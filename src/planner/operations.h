@@ -21,6 +21,7 @@ typedef struct {
     uint8_t first[RS_OPS_MAX];   /* first action */
     int16_t tail[RS_OPS_MAX];    /* the operation that is left after the first action, then waits */
     int16_t wait;                /* wait all the time */
+    int16_t once[RS_ACTIONS];    /* this action, then wait */
     int16_t alike_first[RS_OPS_MAX][RS_DEPTH_MAX]; /* the operations that begin with the same d+1 */
     int16_t alike_last[RS_OPS_MAX][RS_DEPTH_MAX];  /* actions are these, first to last */
 } rs_operations;

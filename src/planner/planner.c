@@ -12,6 +12,7 @@
 #include "grid.h"
 #include "joint.h"
 #include "operations.h"
+#include "rescue.h"
 #include "search.h"
 #include "tables.h"
 
@@ -50,6 +51,7 @@ struct rs_planner {
     int32_t *order, *scratch;     /* [units] */
     uint64_t *key;                /* [units] */
     rs_flow flow;
+    rs_rescue rescue;
     uint64_t random;
     rs_planner_stats stats;
 };
@@ -107,7 +109,8 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
                        (size_t)config->table_memory) ||
         rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
-        rs_search_init(&p->search, &p->joint) || rs_flow_init(&p->flow, &p->grid, p->units))
+        rs_search_init(&p->search, &p->joint) || rs_flow_init(&p->flow, &p->grid, p->units) ||
+        rs_rescue_init(&p->rescue, &p->grid, p->units))
         goto fail;
     return p;
 fail:
@@ -119,6 +122,7 @@ void rs_planner_free(rs_planner *p)
 {
     if (!p)
         return;
+    rs_rescue_free(&p->rescue);
     rs_flow_free(&p->flow);
     rs_search_free(&p->search);
     rs_joint_free(&p->joint);
@@ -220,6 +224,11 @@ static void make_wait(rs_planner *p, int32_t unit)
     }
 }
 
+static int is_held(const rs_planner *p, int32_t unit)
+{
+    return p->rescue.stage != RS_RESCUE_IDLE && p->rescue.held[unit];
+}
+
 /* A conflict-free plan to start from: what is left of the last one for the units that are where it
  * wanted them, waiting for the others. */
 static void continue_plan(rs_planner *p, const rs_planner_input *in)
@@ -227,7 +236,9 @@ static void continue_plan(rs_planner *p, const rs_planner_input *in)
     rs_joint *j = &p->joint;
     for (int32_t u = 0; u < p->units; u++) {
         int32_t k = -1;
-        if (p->expected[u] == j->cell[u] * RS_HEADINGS + in->heading[u])
+        if (is_held(p, u))
+            k = 0;
+        else if (p->expected[u] == j->cell[u] * RS_HEADINGS + in->heading[u])
             k = find_candidate(p, u, p->left_over[u]);
         int depth;
         if (k >= 0 && rs_joint_clash(j, u, k, &depth) == RS_CLASH_NONE)
@@ -278,6 +289,21 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
     }
 }
 
+/* A unit that is held has one thing to do, and may always wait. Returns how many. */
+static int32_t list_held(const rs_planner *p, int32_t unit, int heading, rs_candidate *out)
+{
+    int32_t cell = p->joint.cell[unit];
+    int action = p->rescue.action[unit];
+    int32_t to = action == RS_FORWARD ? p->grid.next[cell * RS_HEADINGS + heading] : cell;
+    out[0] = (rs_candidate){.cost = 0, .op = p->ops.once[action]};
+    out[1] = (rs_candidate){.cost = RS_FAR, .op = p->ops.wait};
+    for (int d = 0; d < p->ops.depth; d++) {
+        out[0].path[d] = to;
+        out[1].path[d] = cell;
+    }
+    return action == RS_WAIT ? 1 : 2;
+}
+
 /* Lists what every unit can do. */
 static void list_candidates(rs_planner *p, const rs_planner_input *in)
 {
@@ -290,7 +316,8 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
                           .frozen = in->frozen && in->frozen[u],
                           .next_goal = -1,
                           .standing = p->standing,
-                          .blocked = p->blocked};
+                          .blocked = p->rescue.stage == RS_RESCUE_IDLE ? p->blocked
+                                                                       : p->rescue.closed};
         p->distance[u] = 0;
         if (s.goal >= 0) {
             s.table = rs_tables_get(&p->tables, s.goal, s.loaded, s.cell);
@@ -301,8 +328,9 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
             s.next_goal = p->next_goal[u];
             s.next_table = rs_tables_get(&p->tables, s.next_goal, s.loaded, s.goal);
         }
-        j->candidates[u] =
-            rs_candidates(&p->grid, &p->ops, &s, j->candidate + (int64_t)u * p->ops.count);
+        rs_candidate *out = j->candidate + (int64_t)u * p->ops.count;
+        j->candidates[u] = is_held(p, u) ? list_held(p, u, s.heading, out)
+                                         : rs_candidates(&p->grid, &p->ops, &s, out);
         j->weight[u] = 1.0 + (double)priority_of(in, u);
         if (s.goal >= 0)
             j->weight[u] += RS_NEAR_WEIGHT / (1.0 + (double)p->distance[u] / RS_STEP_COST);
@@ -370,7 +398,13 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     read_mask(&p->grid, in->standing, p->standing);
     if (read_mask(&p->grid, in->blocked, p->blocked))
         rs_tables_forget(&p->tables);
+    rs_rescue_floor floor = {.cell = j->cell, .goal = p->goal, .heading = in->heading,
+                             .loaded = in->loaded, .frozen = in->frozen,
+                             .standing = p->standing, .blocked = p->blocked,
+                             .occupant = j->occupant, .stride = RS_OCCUPANCY_STRIDE};
+    rs_rescue_step(&p->rescue, &floor);
     list_candidates(p, in);
+    rs_rescue_watch(&p->rescue, &floor, p->distance);
     rank_units(p, in);
     continue_plan(p, in);
     int64_t look = 0;
