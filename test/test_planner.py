@@ -1,4 +1,4 @@
-"""The planner's guarantees, checked by rules written out here without the C core."""
+"""The planner's guarantees, checked by the rules of `oracle`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import Floor, Unit, judge
 
-from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, WAIT, Planner
-
-OFFSET = ((0, 1), (1, 0), (0, -1), (-1, 0))
+from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, Planner
 
 
 @dataclass
@@ -26,50 +25,17 @@ class World:
     allow_rotation: bool
     depth: int
 
-    def ahead(self, cell: int, heading: int) -> int | None:
-        """The cell in front when the floor allows the move, dynamic rules aside."""
-        row, col = divmod(cell, self.width)
-        row, col = row + OFFSET[heading][0], col + OFFSET[heading][1]
-        if not (0 <= row < self.height and 0 <= col < self.width):
-            return None
-        to = row * self.width + col
-        return to if self.exits[cell] >> heading & 1 and self.exits[to] & 15 else None
-
 
 def check_step(world, cell, heading, goal, loaded, frozen, standing, blocked, action):
     """Asserts that the joint action keeps every rule; returns the next states."""
-    after, faced = [], []
-    for u, act in enumerate(action):
-        to, facing = cell[u], heading[u]
-        if frozen[u]:
-            assert act == WAIT
-        if act == FORWARD:
-            to = world.ahead(cell[u], heading[u])
-            assert to is not None, "illegal edge"
-            assert not blocked[to], "entered a blocked cell"
-            if loaded[u]:
-                assert not standing[to], "loaded unit under a pod"
-                assert not world.storage[to] or to == goal[u], "loaded unit crossed storage"
-        elif act == TURN_CW:
-            facing = (facing + 1) % 4
-        elif act == TURN_CCW:
-            facing = (facing - 1) % 4
-        else:
-            assert act == WAIT
-        after.append(to)
-        faced.append(facing)
-    assert len(set(after)) == len(after), "two units in one cell"
-    at = {c: u for u, c in enumerate(cell)}
-    for u in range(len(cell)):
-        if after[u] == cell[u]:
-            continue
-        follow, seen = at.get(after[u]), 1
-        while follow is not None and follow != u and after[follow] != cell[follow]:
-            follow, seen = at.get(after[follow]), seen + 1
-        if follow == u:
-            assert seen > 2, "swap"
-            assert world.allow_rotation, "closed ring of moving units"
-    return after, faced
+    floor = Floor(
+        *(world.width, world.height, world.exits, world.storage, standing, blocked),
+        world.allow_rotation,
+    )
+    units = [Unit(*fields) for fields in zip(cell, heading, goal, loaded, frozen, strict=True)]
+    step = judge(floor, units, action)
+    assert not step.broken
+    return step.cell, step.heading
 
 
 @st.composite

@@ -65,6 +65,7 @@ class _Stats(ctypes.Structure):
         ("cpu_seconds", ctypes.c_double),
         ("tables", ctypes.c_int64),
         ("rejected", ctypes.c_int64),
+        ("rescues", ctypes.c_int64),
     ]
 
 
@@ -82,6 +83,8 @@ class PlannerStats:
     """Distance tables made so far."""
     rejected: int
     """Joint steps that failed the final check so far, and were replaced by waiting: always 0."""
+    rescues: int
+    """Units brought out of a deadlock so far (see `docs/traffic.md`, Progress)."""
 
 
 _CODES = {
@@ -345,4 +348,4 @@ class Planner:
         """Counters of the last step and since the planner was made."""
         raw = _Stats()
         self._core.rs_planner_get_stats(self._handle, ctypes.byref(raw))
-        return PlannerStats(raw.attempts, raw.accepted, raw.cpu_seconds, raw.tables, raw.rejected)
+        return PlannerStats(*(getattr(raw, name) for name, _ in _Stats._fields_))

@@ -45,6 +45,7 @@ struct rs_planner {
     int32_t *goal_before;         /* [units] */
     int32_t *waiting;             /* [units] steps since the goal was given */
     int32_t *patience;            /* [units] steps after which the unit has waited too long */
+    int32_t *overdue;             /* [units] steps since then, negative before */
     int32_t *distance;            /* [units] travel cost to the goal */
     int32_t *expected;            /* [units] cell*4+heading after the last step, or -1 */
     int16_t *left_over;           /* [units] operation that continues the last step's */
@@ -93,6 +94,7 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->goal_before = malloc(n * sizeof *p->goal_before);
     p->waiting = calloc(n, sizeof *p->waiting);
     p->patience = calloc(n, sizeof *p->patience);
+    p->overdue = calloc(n, sizeof *p->overdue);
     p->distance = calloc(n, sizeof *p->distance);
     p->expected = malloc(n * sizeof *p->expected);
     p->left_over = calloc(n, sizeof *p->left_over);
@@ -100,7 +102,7 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->scratch = malloc(n * sizeof *p->scratch);
     p->key = malloc(n * sizeof *p->key);
     if (!p->standing || !p->blocked || !p->claimed || !p->goal || !p->next_goal ||
-        !p->goal_before || !p->waiting || !p->patience || !p->distance || !p->expected ||
+        !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance || !p->expected ||
         !p->left_over || !p->order || !p->scratch || !p->key)
         goto fail;
     memset(p->claimed, -1, cells * sizeof *p->claimed);
@@ -136,6 +138,7 @@ void rs_planner_free(rs_planner *p)
     free(p->goal_before);
     free(p->waiting);
     free(p->patience);
+    free(p->overdue);
     free(p->distance);
     free(p->expected);
     free(p->left_over);
@@ -274,8 +277,9 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
             p->waiting[u]++;
         }
         p->goal_before[u] = p->goal[u];
+        p->overdue[u] = p->waiting[u] - p->patience[u];
         uint64_t key = 0, level = (uint64_t)(priority_of(in, u) * 256.0f);
-        if (p->waiting[u] > p->patience[u])
+        if (p->overdue[u] > 0)
             key = (UINT64_C(0x10000) | (uint64_t)p->waiting[u]) << 46;
         else if (p->goal[u] >= 0)
             key = level << 36 | (uint64_t)(0xFFFF - (steps < 0xFFFF ? steps : 0xFFFF)) << 20;
@@ -404,7 +408,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
                              .occupant = j->occupant, .stride = RS_OCCUPANCY_STRIDE};
     rs_rescue_step(&p->rescue, &floor);
     list_candidates(p, in);
-    rs_rescue_watch(&p->rescue, &floor, p->distance);
+    rs_rescue_watch(&p->rescue, &floor, p->distance, p->overdue);
     rank_units(p, in);
     continue_plan(p, in);
     int64_t look = 0;
@@ -424,6 +428,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
         j->occupant[(int64_t)j->cell[u] * RS_OCCUPANCY_STRIDE] = -1;
     }
     p->stats.tables = (int64_t)p->tables.builds;
+    p->stats.rescues = p->rescue.rescues;
     p->stats.cpu_seconds = cpu_now() - started;
     return RS_PLAN_OK;
 }

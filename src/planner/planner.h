@@ -43,6 +43,7 @@ typedef struct {
     double cpu_seconds;  /* of the last step */
     int64_t tables;      /* distance tables made so far */
     int64_t rejected;    /* joint steps thrown away by the final check so far: always 0 */
+    int64_t rescues;     /* units brought out of a deadlock so far */
 } rs_planner_stats;
 
 enum {

@@ -631,17 +631,18 @@ static int follow_script(rs_rescue *r, const rs_rescue_floor *f)
 {
     r->passes++;
     r->idle++;
-    while (r->script_first < r->script_moves && r->script[r->script_first].done)
-        r->script_first++;
     for (int32_t i = r->script_first; i < r->script_moves; i++) {
         rs_rescue_move *m = &r->script[i];
         int32_t u = m->unit;
-        if (m->done)
+        if (m->done) {
+            r->script_first += i == r->script_first;
             continue;
+        }
         if (m->moving && f->cell[u] == m->to) {
             m->done = 1;
             r->idle = 0;
             r->held[u] = 0;
+            r->script_first += i == r->script_first;
             continue;
         }
         m->moving = 0;
@@ -686,6 +687,8 @@ void rs_rescue_step(rs_rescue *r, const rs_rescue_floor *f)
         int32_t u = r->first;
         if (r->script_first < r->script_moves)
             give_up(r);
+        else
+            r->rescues++;
         if (r->tries[u] < RS_LAST)
             r->tries[u]++;
         finish(r);
@@ -694,25 +697,35 @@ void rs_rescue_step(rs_rescue *r, const rs_rescue_floor *f)
         r->closed[c] = f->blocked[c] | r->mark[c];
 }
 
-void rs_rescue_watch(rs_rescue *r, const rs_rescue_floor *f, const int32_t *distance)
+void rs_rescue_watch(rs_rescue *r, const rs_rescue_floor *f, const int32_t *distance,
+                     const int32_t *overdue)
 {
-    int32_t longest = RS_RESCUE_STALL - 1;
+    r->quiet++;
     for (int32_t u = 0; u < r->units; u++) {
         int32_t goal = f->goal[u];
         if (goal != r->last_goal[u] || goal < 0 || f->cell[u] == goal) {
+            if (goal != r->last_goal[u])
+                r->quiet = 0;
             r->last_goal[u] = goal;
             r->nearest[u] = INT_MAX;
             r->stalled[u] = r->retry[u] = 0;
             r->tries[u] = r->fails[u] = 0;
         } else if (distance[u] < r->nearest[u]) {
             r->nearest[u] = distance[u];
-            r->stalled[u] = 0;
+            r->stalled[u] = r->quiet = 0;
         } else if (r->stalled[u] < INT_MAX) {
             r->stalled[u]++;
         }
-        if (r->stage == RS_RESCUE_IDLE && r->stalled[u] > longest && r->retry[u] <= r->now &&
-            !(f->frozen && f->frozen[u])) {
-            longest = r->stalled[u];
+    }
+    if (r->stage != RS_RESCUE_IDLE)
+        return;
+    int32_t longest = 0;
+    for (int32_t u = 0; u < r->units; u++) {
+        int32_t stalled = r->stalled[u];
+        int stuck = r->quiet >= RS_RESCUE_QUIET ||
+                    (stalled >= RS_RESCUE_STALL && overdue[u] >= RS_RESCUE_STALL);
+        if (stuck && stalled > longest && r->retry[u] <= r->now && !(f->frozen && f->frozen[u])) {
+            longest = stalled;
             r->wanted = u;
         }
     }

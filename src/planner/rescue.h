@@ -11,8 +11,9 @@
 
 #include "grid.h"
 
-/* Steps without coming nearer after which a unit is to be rescued. */
-enum { RS_RESCUE_STALL = 100 };
+/* A unit is rescued that has gone first for so many steps without coming nearer to its goal; any
+ * unit when nobody at all has come nearer for a shorter time. */
+enum { RS_RESCUE_STALL = 100, RS_RESCUE_QUIET = 30 };
 
 enum { RS_RESCUE_IDLE = 0, RS_RESCUE_SEARCH = 1, RS_RESCUE_SCRIPT = 2 };
 
@@ -43,7 +44,8 @@ typedef struct {
     /* Who is stuck. */
     int32_t *nearest, *stalled, *retry, *last_goal; /* [units] */
     uint8_t *tries, *fails;                         /* [units] */
-    int32_t now, wanted;
+    int32_t now, wanted, quiet;
+    int64_t rescues; /* scripts carried out so far */
     /* What the planner has to keep to when the stage is not idle. */
     int stage;
     uint8_t *held;    /* [units] 1: the unit does `action` and nothing else */
@@ -98,7 +100,9 @@ void rs_rescue_free(rs_rescue *rescue);
 /* Before units choose: goes on with the rescue under way, or begins the one that is wanted. */
 void rs_rescue_step(rs_rescue *rescue, const rs_rescue_floor *floor);
 
-/* Once distances (travel cost to each goal) are known: notes who comes nearer. */
-void rs_rescue_watch(rs_rescue *rescue, const rs_rescue_floor *floor, const int32_t *distance);
+/* Once distances (travel cost to each goal) are known: notes who comes nearer. overdue: [units]
+ * steps for which the unit has gone first, negative when it does not. */
+void rs_rescue_watch(rs_rescue *rescue, const rs_rescue_floor *floor, const int32_t *distance,
+                     const int32_t *overdue);
 
 #endif
