@@ -31,27 +31,13 @@ from robo_stow.messages import (
     ScanResult,
     UnitStatus,
 )
+from robo_stow.tally import Tally, Units
 from robo_stow.traffic.checker import Checker
 
 PUT_PATIENCE = 3.0
 """Seconds beyond twice the usual time after which an unheard put counts as done."""
 SAMPLE = 10.0
 """Seconds between points of the activity curves."""
-
-
-class Units:
-    """The latest of every drive unit: an array for each field of `FleetState`, [units]."""
-
-    def __init__(self, count: int) -> None:
-        self.cell: NDArray[np.int32] = np.full(count, -1, np.int32)  # -1: not heard of yet
-        self.x, self.y, self.yaw, self.speed, self.battery = np.zeros((5, count), np.float32)
-        self.load, self.status = np.zeros((2, count), np.uint8)
-        self.load_id: NDArray[np.int32] = np.full(count, -1, np.int32)
-
-    def update(self, state: FleetState) -> None:
-        """Take over what ``state`` says of its units."""
-        for field, values in vars(self).items():
-            values[state.unit] = getattr(state, field)
 
 
 class MonitorCore:
@@ -80,15 +66,14 @@ class MonitorCore:
         self.now = 0.0
         self.alarms: list[Alarm] = []
         self.conflicts = 0
-        self.travel: NDArray[np.int64] = np.zeros(building.grid.cells, np.int64)
         self.order_to_ship: list[float] = []
         self.activity: list[tuple[float, float, float, float, float]] = []
         self.station_busy: dict[str, list[float]] = {s.id: [] for s in building.stations}
-        self._checker = Checker(building)
-        self.pods: NDArray[np.int32] = pod_cells(building, seed).copy()  # cells; -1: carried
+        self.checker = Checker(building)
+        self.pods: NDArray[np.int32] = pod_cells(building, seed).astype(np.int32)
+        """Cell of each pod as last heard, -1 while carried."""
         self.units = Units(building.units)
-        self._active_seconds = 0.0
-        self._unit_seconds = 0.0
+        self.tally = Tally(self.units, building.grid.cells)
         self._received: set[str] = set()
         self._shipped: set[str] = set()
         self._lifted: set[str] = set()
@@ -144,10 +129,15 @@ class MonitorCore:
         return found
 
     def _on_fleet(self, state: FleetState) -> list[Alarm]:
-        moved = self.units.cell[state.unit] != state.cell
-        np.add.at(self.travel, state.cell[moved], 1)
+        self.tally.take(state)
         self.units.update(state)
-        conflicts = self._checker.check(state, self.pods)
+        return self._note(self.checker.check(state, self.pods))
+
+    def seen(self, stamp: float) -> list[Alarm]:
+        """Conflicts that the checker has found in the states of ``stamp`` (s), looked at in C."""
+        return self._note(self.checker.tell(stamp))
+
+    def _note(self, conflicts: list[Alarm]) -> list[Alarm]:
         self.conflicts += len(conflicts)
         self.alarms += conflicts
         return conflicts
@@ -180,10 +170,6 @@ class MonitorCore:
             self._visits[visit.station] = (visit.visit, visit.pod)
 
     def _account(self, elapsed: float) -> None:
-        active = (self.units.load != Load.NONE) | (self.units.speed > 0.0)
-        charging = self.units.status == UnitStatus.CHARGING
-        self._active_seconds += elapsed * float(np.count_nonzero(active))
-        self._unit_seconds += elapsed * len(active)
         for station, work in self._open_work.items():
             putting = self._putting[station]
             if work or any(self.now < until for until in putting.values()):
@@ -191,12 +177,15 @@ class MonitorCore:
         if self.now < self._next_sample:
             return
         self._next_sample += SAMPLE
+        fleet = self.units
+        active = (fleet.load != Load.NONE) | (fleet.speed > 0.0)
+        charging = fleet.status == UnitStatus.CHARGING
         units = len(active)
         self.activity.append(
             (
                 self.now,
-                float(np.count_nonzero(self.units.load == Load.POD)) / units,
-                float(np.count_nonzero(active & (self.units.load == Load.NONE))) / units,
+                float(np.count_nonzero(fleet.load == Load.POD)) / units,
+                float(np.count_nonzero(active & (fleet.load == Load.NONE))) / units,
                 float(np.count_nonzero(charging)) / units,
                 float(np.count_nonzero(self.pods < 0)),
             )
@@ -205,6 +194,12 @@ class MonitorCore:
             self.station_busy[station].append(min(1.0, seconds / SAMPLE))
             self._busy[station] += seconds
             self._busy_in_sample[station] = 0.0
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        puts = (until for puts in self._putting.values() for until in puts.values())
+        return min((self._next_sample, *(until for until in puts if until > self.now)))
 
     # -- figures --------------------------------------------------------------------------------
 
@@ -234,7 +229,7 @@ class MonitorCore:
             "pallets_lifted": len(self._lifted),
             "units_stowed": self._pieces_stowed,
             "station_busy": _ratio(self.pick_busy, self.now * len(picks)),
-            "unit_utilisation": _ratio(self._active_seconds, self._unit_seconds),
+            "unit_utilisation": _ratio(self.tally.active, self.tally.all),
             "storage_utilisation": round(fraction, 4),
             "conflicts": self.conflicts,
             "alarms": len(self.alarms),

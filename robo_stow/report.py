@@ -163,7 +163,7 @@ def _encode(figure: Figure) -> str:
 def _heat_map(monitor: MonitorCore) -> Figure:
     grid = monitor.building.grid
     shape = (grid.height, grid.width)
-    entries = monitor.travel.reshape(shape).astype(float)
+    entries = monitor.tally.entered.reshape(shape).astype(float)
     kind = grid.kind.reshape(shape)
     figure = _figure(8.0, min(7.0, max(2.5, 8.0 * grid.height / grid.width)))
     axes = figure.add_subplot()

@@ -30,7 +30,7 @@ from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.fit import AMBIENT
 from robo_stow.messages import Core, Message, OrderArrived, PalletArrived, VisitDone
 from robo_stow.sim.plant import Plant
-from robo_stow.simulate import Loop
+from robo_stow.simulate import QuickLoop
 from robo_stow.warehouse import build_warehouse
 
 SKUS = 1000
@@ -214,7 +214,7 @@ def run_rmfs(
     opening = round(building.stock.fill * building.pods * building.pod.capacity / ITEM_WEIGHT)
     supply = Supply(building, seed, goods, lambda: len(book.backlog), opening)
     cores: tuple[Core, ...] = (supply, *warehouse.cores)
-    loop = Loop(cores)
+    loop = QuickLoop(cores)
 
     def run(seconds: float) -> dict[str, float]:
         for now in loop.run(seconds, every=10.0):

@@ -10,7 +10,9 @@ goes into the next action.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_double, c_int32, c_int64, c_uint32, c_void_p
+from collections.abc import Callable
+from ctypes import c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from robo_stow.native import load
 
 RING = 128
 """Actions a unit can hold that are released and not done (RS_DRIVE_RING)."""
+
+ROUNDING = 1e-6
+"""m by which rounding may put a unit beyond the last place from which it can stop in time."""
 
 _CAN_FAIL = (Action.LIFT, Action.LOWER, Action.CHARGE, Action.FACE)
 """In the order of the bits of `fault` in src/drive/motion.h."""
@@ -40,7 +45,7 @@ _ARRAYS = (
 )
 
 
-class _Fleet(ctypes.Structure):
+class FleetStruct(ctypes.Structure):
     """rs_drive_fleet of src/drive/motion.h."""
 
     _fields_ = (
@@ -48,6 +53,27 @@ class _Fleet(ctypes.Structure):
         *((name, c_double) for name in _NUMBERS),
         *((name, c_void_p) for name in _ARRAYS),
     )
+
+
+@lru_cache(maxsize=1)
+def _lateness() -> Callable[..., float]:
+    function = load().rs_drive_lateness
+    function.argtypes = (c_uint64, c_int32, c_uint32, c_uint32, c_double, c_double)
+    function.restype = c_double
+    return function
+
+
+def lateness(
+    seed: int, unit: int, epoch: int, action: int, share: float, seconds: float
+) -> float:
+    """Seconds by which an action of a unit is late; the same for equal arguments.
+
+    Args:
+        action: its number within the epoch.
+        share: of actions that are late, 0..1; the others get 0.
+        seconds: mean of the exponential distribution of lateness.
+    """
+    return _lateness()(seed, unit, epoch, action, share, seconds)
 
 
 class DriveUnits:
@@ -66,6 +92,7 @@ class DriveUnits:
 
     Public arrays, one entry a unit, to be read only: ``cell, heading, epoch, done, released,
     load, load_id, status``; and ``pod_at`` I32[cells], the pod that stands on a cell or -1.
+    ``struct`` is what C works on.
 
     Raises:
         InputError: a start cell is outside the floor, in a wall or taken twice by pods.
@@ -148,7 +175,7 @@ class DriveUnits:
             "status": self.status,
         }
         self._arrays = arrays  # C holds their addresses
-        self._fleet = _Fleet(
+        self.struct = FleetStruct(
             n=n,
             first_unit=first_unit,
             width=grid.width,
@@ -168,7 +195,7 @@ class DriveUnits:
             pod_mass=pod_mass,
             **{name: array.ctypes.data for name, array in arrays.items()},
         )
-        self._pointer = ctypes.byref(self._fleet)
+        self._pointer = ctypes.byref(self.struct)
         library = load()
         self._c_step = library.rs_drive_step
         self._c_step.argtypes = (c_void_p, c_double)
@@ -241,8 +268,10 @@ class DriveUnits:
             a load already, lowering onto a pod or without one, facing without a pod, and
             charging where there is no charger. The action counts as done and changes nothing.
         """
-        if not self._c_step(self._pointer, dt):
-            return []
+        return self.failures() if self._c_step(self._pointer, dt) else []
+
+    def failures(self) -> list[tuple[int, Action]]:
+        """What could not be done in the last step, as `step` tells it."""
         return [
             (int(self.unit[i]), action)
             for i in np.flatnonzero(self._fault).tolist()
@@ -277,11 +306,11 @@ class DriveUnits:
         cannot stop any more.
         """
         i = unit - self.first_unit
-        fleet, arrays = self._fleet, self._arrays
+        fleet, arrays = self.struct, self._arrays
         way = (number - int(self.done[i])) * fleet.pitch - arrays["offset"][i]
         brake = arrays["v"][i] ** 2 / (2 * fleet.acceleration)
         begun = number == self.done[i] and arrays["progress"][i] > 0
-        if way >= brake and not begun and number < self.released[i]:
+        if way >= brake - ROUNDING and not begun and number < self.released[i]:
             self._delay[i * RING + number % RING] = seconds
 
     def stop(self, unit: int) -> None:

@@ -19,6 +19,7 @@ What decides what:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -161,6 +162,14 @@ class FulfilmentCore:
         out = list(self._out)
         self._out.clear()
         return out
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        busy = not self.units.known or self._dispatch_due or self.inbound.waits
+        if busy or any(desk.unsettled for desk in self.desks):
+            return -math.inf
+        return min(self._next_chores, self.trips.due)
 
     # -- intake ---------------------------------------------------------------------------------
 

@@ -441,6 +441,11 @@ class Inbound:
                 self._units.release(trip.unit)
                 self._ended(trip.unit, now)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a unit is watched for its empty pallet being taken off."""
+        return bool(self._empty)
+
     def takes(self, pod: int, now: float) -> StowDesk | None:
         """A stow station that can use ``pod``, which comes from a pick station."""
         if float(self.stock.space[pod].max()) < ROOMY:

@@ -87,6 +87,11 @@ class PickDesk:
         self._number = int(now)
 
     @property
+    def unsettled(self) -> bool:
+        """Whether something changed that the next plan has to take in."""
+        return self.dirty or bool(self._moved)
+
+    @property
     def has_room(self) -> bool:
         """Whether a slot is free."""
         return len(self.slots) < self._slot_count

@@ -8,6 +8,7 @@ reported done. Repeated visits, scans and replies change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -77,6 +78,13 @@ class _StationCore:
         self._scans: dict[int, tuple[_Visit, _Work]] = {}  # by number of open work
         self._out: list[Message] = []
         self._blocked_since = -1.0
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        if self._out or not all(visit.instructed for visit in self._visits):
+            return -math.inf  # looks for its pod in every state
+        return min((visit.instructed_at + REPEAT for visit in self._visits), default=math.inf)
 
     def _take(self, visit: PickVisit | StowVisit) -> _Visit | None:
         """A new visit; None for a repeated one, whose end is told again."""

@@ -11,6 +11,7 @@ The stations' desks say what happens at a station; trips move the unit and hand 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
@@ -158,6 +159,13 @@ class Trips:
                 assert trip.desk is not None
                 if room(trip.desk):
                     self._depart(trip, now)
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which `step` has something to do."""
+        if any(trip.desk is not None and room(trip.desk) for trip in self._ready):
+            return -math.inf
+        return min((at for at, _ in self._later), default=math.inf)
 
     def poke(self, trip: PodTrip, now: float) -> None:
         """Something changed for a pod at its station: do what its desk wants next."""

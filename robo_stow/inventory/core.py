@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -134,6 +135,11 @@ class InventoryCore:
                 bookable.append(request)
         outbox += self._book(bookable, now)
         return outbox
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        return math.inf if self._started else -math.inf
 
     def handle(self, request: Booked, now: float) -> tuple[Reply, list[Message]]:
         """Book one request, also one of `requests`; the reply, and what has changed for others.

@@ -141,6 +141,15 @@ class LifterCore:
         self._publish(now, out)
         return out
 
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        if self._request is not None or self._queue or self._published is None:
+            return -math.inf
+        if self._command is not None and not self._completed():
+            return -math.inf
+        return self._published.stamp + 1.0
+
     # --- what comes in -------------------------------------------------------------------------
 
     def _hear(self, feedback: LifterFeedback) -> None:

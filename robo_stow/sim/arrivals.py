@@ -71,6 +71,17 @@ class PalletArrivals:
         self._docked[result.lifter] = None
         return pallet.weight
 
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do."""
+        due = self._next
+        for lifter in self._lifters:
+            if self._docked[lifter] is not None:
+                due = min(due, self._announced[lifter] + REPEAT)
+            elif self._yard[lifter]:
+                return -math.inf
+        return due
+
     def step(self, now: float) -> list[PalletArrived]:
         """Pallets to announce: newly at a dock, or still there after a while."""
         while self._next <= now:

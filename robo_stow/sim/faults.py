@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 import numpy as np
 
+from robo_stow.drive.motion import lateness
 from robo_stow.drive.units import Units
 from robo_stow.floor.building import FaultSpec
 from robo_stow.messages import I32, Release
@@ -15,8 +17,9 @@ class Faults:
     """Late actions at random, and emergency stops and breakdowns at set times."""
 
     def __init__(self, spec: FaultSpec, seed: int) -> None:
-        self._spec = spec
-        self._rng = np.random.default_rng([seed, 0xFA17])
+        self.spec = spec
+        self.seed = int(np.random.default_rng([seed, 0xFA17]).integers(2**63))
+        """Of the lateness of actions."""
         self._events: list[tuple[float, int, str, int]] = []
         self._scheduled = 0
 
@@ -36,18 +39,25 @@ class Faults:
     def hesitate(self, release: Release, taken: I32, units: Units) -> None:
         """Make some of the actions late that were newly taken from a release.
 
+        Which ones and by how much follows from the seed, the unit and the action's number alone.
+
         Args:
             taken: I32[k] what `DriveUnits.take` returned.
         """
-        actions = int(taken.sum())
-        if not actions or self._spec.late_share <= 0.0:
+        spec = self.spec
+        if spec.late_share <= 0.0:
             return
-        late = np.flatnonzero(self._rng.random(actions) < self._spec.late_share)
-        if not len(late):
-            return
-        ends = np.cumsum(taken)
-        entries = np.searchsorted(ends, late, side="right")
-        for action, i in zip(late.tolist(), entries.tolist(), strict=True):
+        for i in np.flatnonzero(taken).tolist():
             unit = int(release.unit[i])
-            number = int(units.released[unit - units.first_unit]) - int(ends[i]) + action
-            units.delay(unit, number, float(self._rng.exponential(self._spec.late_seconds)))
+            end = int(units.released[unit - units.first_unit])
+            for number in range(end - int(taken[i]), end):
+                seconds = lateness(
+                    self.seed, unit, release.epoch, number, spec.late_share, spec.late_seconds
+                )
+                if seconds > 0.0:
+                    units.delay(unit, number, seconds)
+
+    @property
+    def due(self) -> float:
+        """Time (s) of the next scheduled fault."""
+        return self._events[0][0] if self._events else math.inf

@@ -107,6 +107,13 @@ class LifterDrives:
         elif command.sequence > last and now - command.stamp <= STALE:
             self._next = command
 
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do or to tell."""
+        if self._answer or self._active is not None or self._next is not None:
+            return -math.inf
+        return self._reported + HEARTBEAT
+
     def step(self, now: float) -> tuple[LifterFeedback | None, str]:
         """Move on to ``now`` (s).
 

@@ -135,6 +135,11 @@ class Packers:
         self._packed[tote.order] = None
         return None
 
+    @property
+    def due(self) -> float:
+        """Time (s) when the next tote is packed; infinite when there is none."""
+        return self._finish[0][0] if self._finish else math.inf
+
     def step(self, now: float) -> list[TotePacked]:
         """Totes packed by ``now``."""
         packed = []

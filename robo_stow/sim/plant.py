@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from robo_stow.floor.building import Building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.fulfilment.orders import OrderStream
 from robo_stow.messages import (
+    Action,
     Alarm,
     Instruct,
     LifterCommand,
@@ -110,6 +112,25 @@ class Plant:
 
     def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
         """Move everything on to ``now`` (s); what came in takes effect from the last step on."""
+        out = self.intake(now, inbox)
+        dt = 0.0 if self._now is None else max(0.0, now - self._now)
+        out += self.failed(now, self.units.step(dt))
+        out.append(self.units.states(now))
+        return out + self.attend(now)
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which `attend` has something to do although nothing has come in."""
+        return min(
+            self._order.stamp if self._order is not None else math.inf,
+            self._packers.due,
+            self._pallets.due,
+            *[person.finish for person in self._people.values()],
+            *[drives.due for drives in self.lifters.values()],
+        )
+
+    def intake(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """The part of `step` before the units move: what came in, and faults."""
         out: list[Message] = []
         for message in inbox:
             if isinstance(message, Release):
@@ -129,12 +150,20 @@ class Plant:
                 packed = self._packers.announce(now, message)
                 if packed is not None:
                     out.append(packed)
-        dt = 0.0 if self._now is None else max(0.0, now - self._now)
-        self._now = now
         self.faults.strike(now, self.units)
-        for unit, action in self.units.step(dt):
+        return out
+
+    def failed(self, now: float, actions: Iterable[tuple[int, Action]]) -> list[Message]:
+        """Alarms of actions that units could not do."""
+        out: list[Message] = []
+        for unit, action in actions:
             self._alarm(now, f"unit {unit} could not {action.name}", out)
-        out.append(self.units.states(now))
+        return out
+
+    def attend(self, now: float) -> list[Message]:
+        """The part of `step` after the units have moved: everything else moves on to ``now``."""
+        self._now = now
+        out: list[Message] = []
         for name, drives in self.lifters.items():
             feedback, let_go = drives.step(now)
             if feedback is not None:

@@ -173,6 +173,13 @@ class ExecutionGraph:
             byref(self._actions),
         )
         self._claims = np.zeros(slots, np.int32)
+        self.most_actions = units * slots
+        """Actions that `collect` may hand out at a time."""
+
+    @property
+    def address(self) -> int:
+        """Address of the rs_execution."""
+        return int(self._e)
 
     def reset(self, epoch: int, cell: I32, heading: U8, stamp: F64 | None = None) -> None:
         """Forget everything and begin ``epoch`` with units at rest.

@@ -13,6 +13,7 @@ begins from where they stand.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, IntEnum
@@ -98,6 +99,16 @@ class _Errand(NamedTuple):
     priority: float
 
 
+class Watched(NamedTuple):
+    """What the embedded loop reads and writes in place of the manager."""
+
+    graph: ExecutionGraph
+    end: NDArray[np.uint32]  # [units] actions done at which the errand ends
+    load: U8  # [units] as last reported
+    load_id: I32
+    status: U8
+
+
 class TrafficManager:
     """Plans and releases the way of every unit of a building.
 
@@ -140,6 +151,7 @@ class TrafficManager:
         self._planner: Planner | None = None
         self._members: I32 | None = None  # units the planner knows; None: all
 
+        self._direct = False
         self._stage = _Stage.GATHER
         self._since: float | None = None  # when the stage began
         self._next_plan = 0.0
@@ -246,6 +258,32 @@ class TrafficManager:
             )
             self._ended = []
         return out
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        return self._next_plan - 1e-9 if self._stage is _Stage.RUN else -math.inf
+
+    def watched(self) -> Watched:
+        """From now on the embedded loop reports states and gives releases to the units itself.
+
+        Steps then neither want `FleetState` nor say `Release` while the manager is `running`.
+        """
+        self._direct = True
+        return Watched(self._graph, self._due, self._load, self._load_id, self._status)
+
+    def look(self, now: float, state: FleetState, verdict: U8, changed: bool) -> None:
+        """A unit's status has changed, or a report was not taken.
+
+        Args:
+            state: the states that have been reported.
+            verdict: U8[units] `Verdict` of each.
+            changed: whether a status has changed.
+        """
+        if verdict.any():
+            self._judge(now, state, verdict)
+        if changed:
+            self._look_for_halts(now)
 
     def _alarm(self, now: float, kind: str, text: str) -> None:
         self._out.append(Alarm(now, "traffic", kind, text))
@@ -472,6 +510,11 @@ class TrafficManager:
                 self._status[unit] = state.status
                 self._look_for_halts(now)
             return
+        self._judge(now, state, verdict)
+
+    def _judge(self, now: float, state: FleetState, verdict: U8) -> None:
+        """Take over what the graph has taken of a state; deal with what it has not."""
+        unit = state.unit
         good = verdict == Verdict.OK
         taken = unit[good]
         self._load[taken] = state.load[good]
@@ -817,6 +860,8 @@ class TrafficManager:
                 self._plan(now)
             elif self._comes_to_rest(now):
                 return
+        if self._direct:
+            return
         graph.release()
         release = graph.collect(now, AGAIN)
         if release is not None:

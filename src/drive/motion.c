@@ -116,6 +116,29 @@ int64_t rs_drive_take(rs_drive_fleet *f, uint32_t epoch, int32_t k, const int32_
     return new_actions;
 }
 
+/* splitmix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators",
+ * OOPSLA 2014). */
+static uint64_t mix(uint64_t z)
+{
+    z += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+/* Uniform in (0, 1]. */
+static double uniform(uint64_t bits)
+{
+    return ((double)(bits >> 11) + 1.0) / 9007199254740992.0;
+}
+
+double rs_drive_lateness(uint64_t seed, int32_t unit, uint32_t epoch, uint32_t action, double share,
+                         double seconds)
+{
+    uint64_t key = mix(mix(seed ^ (uint64_t)(uint32_t)unit << 32 ^ epoch) ^ action);
+    return uniform(key) <= share ? -seconds * log(uniform(mix(key))) : 0.0;
+}
+
 /* Time-optimal trapezoid to a standstill after `way` metres: moves on for at most *t seconds,
  * takes the time used off *t, and returns the metres moved. Exact at arrival (*v becomes 0). */
 static double trapezoid(double *v, double way, double acceleration, double max_speed, double *t)

@@ -54,6 +54,11 @@ int64_t rs_drive_take(rs_drive_fleet *fleet, uint32_t epoch, int32_t k, const in
                       const uint32_t *first, const int32_t *origin, const int32_t *count,
                       int64_t total, const uint8_t *action, const int32_t *cell, int32_t *taken);
 
+/* Seconds by which an action (of a unit, in an epoch) is late: 0 for most, exponentially distributed
+ * with mean `seconds` for the share `share` of them. The same for equal arguments. */
+double rs_drive_lateness(uint64_t seed, int32_t unit, uint32_t epoch, uint32_t action, double share,
+                         double seconds);
+
 /* Moves all units on by dt seconds and writes the outputs. Returns the number of units whose
  * lift, lower, facing or charging failed (see `fault`). */
 int32_t rs_drive_step(rs_drive_fleet *fleet, double dt);

@@ -443,6 +443,11 @@ int32_t rs_execution_collect(rs_execution *e, double now, double again, int32_t 
     return k;
 }
 
+uint32_t rs_execution_epoch(const rs_execution *e)
+{
+    return e->epoch;
+}
+
 int32_t rs_execution_claims(const rs_execution *e, int32_t unit, int32_t *cell)
 {
     int32_t k = 0;

@@ -75,6 +75,8 @@ void rs_execution_get_view(rs_execution *e, rs_execution_view *view);
 int32_t rs_execution_reset(rs_execution *e, uint32_t epoch, const int32_t *cell,
                            const uint8_t *heading, const double *stamp);
 
+uint32_t rs_execution_epoch(const rs_execution *e);
+
 /* Appends one joint step, action[units]; WAIT appends nothing. On an error nothing is appended and
  * *unit is the unit at fault. */
 int rs_execution_commit(rs_execution *e, const uint8_t *action, int32_t *unit);
