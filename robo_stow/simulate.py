@@ -91,9 +91,7 @@ class QuickLoop(Loop):
         self._monitor, self._at_monitor = _only(self._cores, MonitorCore)
         assert isinstance(self._plant.units, DriveUnits)
         self._units = self._plant.units
-        self._span = Span(
-            self._units, self._plant.faults, self._traffic, self._monitor, step
-        )
+        self._span = Span(self._units, self._plant.faults, self._traffic, self._monitor, step)
         told_in_c = (self._at_traffic, self._at_monitor)
         self._watching = [
             index for index in self._readers.get(FleetState, ()) if index not in told_in_c

@@ -1,4 +1,4 @@
-"""Steps in which only the drive units move, many in one call of the C core (``src/loop/span.c``)."""
+"""Steps in which only the drive units move: many in one call of C (``src/loop/span.c``)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ctypes import POINTER, byref, c_double, c_int32, c_int64, c_uint64, c_void_
 from enum import IntFlag
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.monitor import MonitorCore
@@ -19,9 +20,7 @@ _POINTERS = (
     "pod_cell",
 )
 _NUMBERS = ("step", "again", "late_share", "late_seconds")
-_BUFFERS = (
-    *("number", "stamp", "unit", "first", "origin", "count", "taken", "action", "cell"),
-)
+_BUFFERS = (*("number", "stamp", "unit", "first", "origin", "count", "taken", "action", "cell"),)
 
 
 class Told(IntFlag):
@@ -66,7 +65,7 @@ class Span:
         watched = traffic.watched()
         self.verdict = np.zeros(n, np.uint8)
         self._checker = monitor.checker
-        arrays = {
+        arrays: dict[str, NDArray[np.generic]] = {
             "end": watched.end,
             "load": watched.load,
             "load_id": watched.load_id,

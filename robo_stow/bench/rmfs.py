@@ -14,6 +14,7 @@ stand at the stow stations, as long as stock is below the upper of the replenish
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,6 +159,12 @@ class Supply:
             for station, standing in self._standing.items():
                 out += [self._delivery(now, station) for _ in range(self._most - standing)]
         return out
+
+    @property
+    def due(self) -> float:
+        """Time (s) at which a step has something to do although nothing has come in."""
+        lacking = self._open and min(self._standing.values(), default=self._most) < self._most
+        return -math.inf if lacking or self._waiting() < BACKLOG else math.inf
 
     def _order(self, now: float) -> OrderArrived:
         self._orders += 1

@@ -63,9 +63,7 @@ def _lateness() -> Callable[..., float]:
     return function
 
 
-def lateness(
-    seed: int, unit: int, epoch: int, action: int, share: float, seconds: float
-) -> float:
+def lateness(seed: int, unit: int, epoch: int, action: int, share: float, seconds: float) -> float:
     """Seconds by which an action of a unit is late; the same for equal arguments.
 
     Args:

@@ -75,7 +75,7 @@ class Checker:
         self._load_id = np.full(n, -1, np.int32)
         self._move = np.zeros((2 * n, 4), np.int32)  # unit, other, before, now
         self._found = np.zeros(self._most, np.int64)
-        self._arrays = {
+        self._arrays: dict[str, NDArray[np.generic]] = {
             "kind": np.ascontiguousarray(grid.kind, np.uint8),
             "closed": self._closed,
             "cell": self._cell,
