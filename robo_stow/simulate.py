@@ -111,10 +111,12 @@ class QuickLoop(Loop):
         step, inboxes, plant = self._step, self._inboxes, self._plant
         now = self.now
         due = [getattr(core, "due", -math.inf) for core in self._cores]
-        first = min(*due, plant.faults.due)
         steps = 1
-        if not any(inboxes) and first > now:
-            steps = max(1, min(end - self.ticks, math.ceil((first - now) / step - 1e-6)))
+        if not any(inboxes):
+            # Faults strike before the units move, all else comes after.
+            first = min(*due, plant.faults.due - step)
+            if first > now:
+                steps = max(1, min(end - self.ticks, math.ceil((first - now) / step - 1e-6)))
         coming = (self.ticks + 1) * step
         heard: list[Message] = []
         taken = inboxes[self._at_plant]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 
 from robo_stow.floor.load import load_building
-from robo_stow.messages import FleetState, Message, PodPlaces
-from robo_stow.simulate import Loop, simulate
+from robo_stow.messages import Alarm, FleetState, Message, PodPlaces, Release
+from robo_stow.simulate import Loop, QuickLoop, simulate
 from robo_stow.warehouse import Warehouse, build_warehouse
 
 
 class Recorder:
     """A core that hashes everything it hears."""
+
+    due = math.inf
 
     def __init__(self, consumes: tuple[type, ...]) -> None:
         self.consumes = consumes
@@ -50,6 +53,45 @@ def test_equal_seeds_give_equal_runs_bit_for_bit() -> None:
     first = digest_of_run(7, 3.0)
     assert first == digest_of_run(7, 3.0)
     assert first != digest_of_run(8, 3.0)
+
+
+def run_with_faults(loop: type[Loop], seed: int) -> tuple[str, dict[str, object], list[Alarm]]:
+    """Five minutes in which units stop, die and come back; all that cores hear but each state."""
+    warehouse = demo(seed)
+    faults = warehouse.plant.faults
+    for at, kind, unit in ((40.0, "stop", 1), (90.0, "kill", 2), (130.0, "reset", 1)):
+        faults.schedule(at, kind, unit)
+    faults.schedule(233.3, "reset", 2)
+    records = {record for core in warehouse.cores for record in core.consumes}
+    records -= {FleetState, Release}
+    recorder = Recorder(tuple(sorted(records, key=lambda record: record.__name__)))
+    for _ in loop((*warehouse.cores, recorder)).run(300.0):
+        pass
+    monitor = warehouse.monitor
+    assert monitor.tally.entered.sum() > 500
+    return recorder.digest.hexdigest(), monitor.figures(), monitor.alarms
+
+
+def test_leaving_idle_steps_out_changes_nothing() -> None:
+    quick, plain = run_with_faults(QuickLoop, 3), run_with_faults(Loop, 3)
+    assert quick == plain
+    assert any(alarm.kind == "halted" for alarm in quick[2])
+
+
+def test_a_conflict_is_told_by_both_loops() -> None:
+    """Cells are closed while units are under way: they enter them."""
+    found = []
+    for kind in (Loop, QuickLoop):
+        warehouse = demo(seed=2)
+        loop = kind(warehouse.cores)
+        for _ in loop.run(60.0):
+            pass
+        assert warehouse.monitor.conflicts == 0
+        warehouse.monitor.checker.keep_out(range(0, 400, 3))
+        for _ in loop.run(60.0):
+            pass
+        found.append([alarm for alarm in warehouse.monitor.alarms if alarm.kind == "conflict"])
+    assert found[0] == found[1] and found[0]
 
 
 @pytest.fixture(scope="module")
