@@ -281,8 +281,8 @@ class InventoryCore:
         ):
             if value >= bound:
                 raise Rejection(field, value, f"unknown {field}, there are 0..{bound - 1}")
-        with self.ledger.reading() as connection:
-            view = look(connection, self.ledger.site, pallet, pod, face)
+        with self.ledger.reading():
+            view = look(self.ledger.prepared, self.ledger.site, pallet, pod, face)
         rng = random.Random(f"{self._seed}/{request.key}")
         stows = propose(view, self._building.stock.lookalike, rng)
         bins, codes, pieces = zip(*stows, strict=True) if stows else ((), (), ())

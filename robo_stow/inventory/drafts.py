@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
 from robo_stow.inventory import statements as sql
 from robo_stow.inventory.catalogue import class_name
@@ -31,6 +31,7 @@ from robo_stow.inventory.model import (
     total,
     whole,
 )
+from robo_stow.inventory.prepared import Prepared
 from robo_stow.inventory.requests import (
     REASONS,
     AdjustRequest,
@@ -59,7 +60,7 @@ class Drafter:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._handlers: dict[type, Callable[[Connection, Any, float], Draft]] = {
+        self._handlers: dict[type, Callable[[Prepared, Any, float], Draft]] = {
             ReceiveRequest: self._receive,
             ReserveRequest: self._reserve,
             CancelRequest: self._cancel,
@@ -73,7 +74,7 @@ class Drafter:
             CountRequest: self._count,
         }
 
-    def draft(self, connection: Connection, request: Booked, now: float) -> Draft:
+    def draft(self, connection: Prepared, request: Booked, now: float) -> Draft:
         """What ``request`` would write.
 
         Raises:
@@ -81,7 +82,7 @@ class Drafter:
         """
         return self._handlers[type(request)](connection, request, now)
 
-    def _receive(self, connection: Connection, request: ReceiveRequest, now: float) -> Draft:
+    def _receive(self, connection: Prepared, request: ReceiveRequest, now: float) -> Draft:
         pallet = text("pallet", request.pallet)
         pieces: dict[int, int] = {}
         for code, quantity in entries(request, "sku", "quantity"):
@@ -91,9 +92,7 @@ class Drafter:
         lots = {number: self._site.by_id[number].lot for number in pieces}
         return self._received(request.key, pallet, pieces, lots, now)
 
-    def _receive_lots(
-        self, connection: Connection, request: ReceiveLotsRequest, now: float
-    ) -> Draft:
+    def _receive_lots(self, connection: Prepared, request: ReceiveLotsRequest, now: float) -> Draft:
         pallet = text("pallet", request.pallet)
         pieces: dict[int, int] = {}
         goods: dict[int, tuple[str, str, date | None]] = {}
@@ -122,7 +121,7 @@ class Drafter:
             lots[number] = connection.execute(sql.LOT, at).one().id
         return self._received(request.key, pallet, pieces, lots, now)
 
-    def _check_new(self, connection: Connection, pallet: str) -> None:
+    def _check_new(self, connection: Prepared, pallet: str) -> None:
         if connection.execute(sql.PALLET, {"at_pallet": pallet}).first() is not None:
             raise Rejection("pallet", pallet, "received before")
 
@@ -152,7 +151,7 @@ class Drafter:
         ]
         return draft
 
-    def _reserve(self, connection: Connection, request: ReserveRequest, now: float) -> Draft:
+    def _reserve(self, connection: Prepared, request: ReserveRequest, now: float) -> Draft:
         wanted = [
             (
                 text("order", order),
@@ -202,7 +201,7 @@ class Drafter:
                 )
         return draft
 
-    def _cancel(self, connection: Connection, request: CancelRequest, now: float) -> Draft:
+    def _cancel(self, connection: Prepared, request: CancelRequest, now: float) -> Draft:
         order = text("order", request.order)
         bin_, sku = self._bin(request.bin), self._sku(request.sku)
         quantity = whole("quantity", request.quantity, 1)
@@ -216,7 +215,7 @@ class Drafter:
         self._set_stock(draft, bin_, sku, row, row.on_hand, row.reserved - given)
         return draft
 
-    def _pick(self, connection: Connection, request: PickRequest, now: float) -> Draft:
+    def _pick(self, connection: Prepared, request: PickRequest, now: float) -> Draft:
         order = text("order", request.order)
         bin_, sku = self._bin(request.bin), self._sku(request.sku)
         quantity = whole("quantity", request.quantity, 0)
@@ -246,7 +245,7 @@ class Drafter:
             draft.writes.append((sql.COUNT_ADJUSTED, {"at_sku": sku.id, "more": -short}))
         return draft
 
-    def _stow(self, connection: Connection, request: StowRequest, now: float) -> Draft:
+    def _stow(self, connection: Prepared, request: StowRequest, now: float) -> Draft:
         pallet = text("pallet", request.pallet)
         bin_, sku = self._bin(request.bin), self._sku(request.sku)
         quantity = whole("quantity", request.quantity, 1)
@@ -272,7 +271,7 @@ class Drafter:
             draft.writes.append((sql.END_ON_PALLET, at))
         return draft
 
-    def _ship(self, connection: Connection, request: ShipRequest, now: float) -> Draft:
+    def _ship(self, connection: Prepared, request: ShipRequest, now: float) -> Draft:
         order = text("order", request.order)
         at = {"at_order": order}
         # Stock comes before totes in the order of locks; what is still reserved is given back.
@@ -300,7 +299,7 @@ class Drafter:
         )
         return draft
 
-    def _move_pod(self, connection: Connection, request: MovePodRequest, now: float) -> Draft:
+    def _move_pod(self, connection: Prepared, request: MovePodRequest, now: float) -> Draft:
         pod = whole("pod", request.pod, 0)
         if pod >= self._site.pods:
             raise Rejection("pod", pod, f"unknown pod, the building has 0..{self._site.pods - 1}")
@@ -315,7 +314,7 @@ class Drafter:
 
     # --- corrections ---------------------------------------------------------------------------
 
-    def _adjust(self, connection: Connection, request: AdjustRequest, now: float) -> Draft:
+    def _adjust(self, connection: Prepared, request: AdjustRequest, now: float) -> Draft:
         sku = self._sku(request.sku)
         quantity = whole("quantity", request.quantity, -MOST_PIECES)
         if not quantity:
@@ -345,7 +344,7 @@ class Drafter:
         return draft
 
     def _adjust_pallet(
-        self, connection: Connection, draft: Draft, pallet: str, sku: Sku, quantity: int
+        self, connection: Prepared, draft: Draft, pallet: str, sku: Sku, quantity: int
     ) -> int:
         """Change what is on a pallet; returns the lot."""
         if connection.execute(sql.PALLET, {"at_pallet": pallet}).first() is None:
@@ -373,7 +372,7 @@ class Drafter:
             draft.writes.append((sql.END_ON_PALLET, at))
         return int(row.lot)
 
-    def _restow(self, connection: Connection, request: RestowRequest, now: float) -> Draft:
+    def _restow(self, connection: Prepared, request: RestowRequest, now: float) -> Draft:
         sku, quantity = self._sku(request.sku), whole("quantity", request.quantity, 1)
         bin_, to_bin = self._bin(request.bin), self._bin(request.to_bin)
         if bin_ == to_bin:
@@ -389,7 +388,7 @@ class Drafter:
         self._more_stock(draft, to_bin, sku, row.lot, rows[to_bin], quantity)
         return draft
 
-    def _count(self, connection: Connection, request: CountRequest, now: float) -> Draft:
+    def _count(self, connection: Prepared, request: CountRequest, now: float) -> Draft:
         bin_ = self._bin(request.bin)
         counted: dict[int, int] = {}
         if request.sku or request.quantity:
@@ -424,7 +423,7 @@ class Drafter:
 
     # --- parts of bookings ---------------------------------------------------------------------
 
-    def _check_fit(self, connection: Connection, bin_: int, sku: Sku, quantity: int) -> None:
+    def _check_fit(self, connection: Prepared, bin_: int, sku: Sku, quantity: int) -> None:
         """Lock the bin's pod and reject what would overfill the bin or the pod."""
         pod = bin_ // self._site.bins_per_pod
         at = {"at_pod": pod, "at_sku": sku.id}
@@ -473,11 +472,11 @@ class Drafter:
                     f"it can bear {int(spare) * GRAM:.3f} more",
                 )
 
-    def _stock(self, connection: Connection, bin_: int, sku: int) -> Row[Any] | None:
+    def _stock(self, connection: Prepared, bin_: int, sku: int) -> Row[Any] | None:
         """Lot, pieces on hand and reserved of a SKU in a bin, locked until the commit."""
         return connection.execute(sql.STOCK, {"at_bin": bin_, "at_sku": sku}).first()
 
-    def _held(self, connection: Connection, order: str, bin_: int, sku: Sku) -> int:
+    def _held(self, connection: Prepared, order: str, bin_: int, sku: Sku) -> int:
         """Pieces reserved for an order; read after the lock on the stock."""
         at = {"at_order": order, "at_bin": bin_, "at_sku": sku.id}
         return int(connection.execute(sql.RESERVED, at).scalar() or 0)

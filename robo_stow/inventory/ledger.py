@@ -32,6 +32,7 @@ from robo_stow.inventory.database import describe, failing_clearly, insert_rows,
 from robo_stow.inventory.drafts import Drafter
 from robo_stow.inventory.fit import GRAM, MM, BinSpec, bins_of_face, classes_of_pods
 from robo_stow.inventory.model import HOUSE, Booking, Draft, Rejection, Site, Sku, plain, text
+from robo_stow.inventory.prepared import Prepared
 from robo_stow.inventory.requests import Booked
 from robo_stow.messages import Reply
 
@@ -62,6 +63,8 @@ class Ledger:
         self.engine = open_engine(database)
         with failing_clearly(self.engine):
             self._connection = self.engine.connect()
+        self.prepared = Prepared(self._connection)
+        """For the statements of bookings, inside `reading` and `writing`."""
         self.site = Site(0, 1, 1, 0, {}, {})
         self._drafter = Drafter(self.site)
 
@@ -298,14 +301,14 @@ class Ledger:
             for attempt in range(ATTEMPTS):
                 try:
                     with self._connection.begin():
-                        return [self._book(self._connection, item, now) for item in requests]
+                        return [self._book(self.prepared, item, now) for item in requests]
                 except (IntegrityError, OperationalError) as error:
                     # Someone else used the key, or took rows the other way round: look again.
                     if attempt == ATTEMPTS - 1 or not _may_pass(error):
                         raise
         raise AssertionError("unreachable")
 
-    def _book(self, connection: Connection, request: Booked, now: float) -> Booking:
+    def _book(self, connection: Prepared, request: Booked, now: float) -> Booking:
         try:
             key = text("key", request.key, schema.KEY_LENGTH)
         except Rejection as rejection:

@@ -16,11 +16,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from robo_stow.inventory import schema
 from robo_stow.inventory.fit import Size, pieces_in
 from robo_stow.inventory.model import Rejection, Site, Sku
+from robo_stow.inventory.prepared import Prepared
 
 SPREAD = 3
 """Pods over which a receipt of a SKU is spread at least."""
@@ -86,7 +87,7 @@ _PALLET = (
 )
 
 
-def look(connection: Connection, site: Site, pallet: str, pod: int, face: int) -> View:
+def look(connection: Prepared, site: Site, pallet: str, pod: int, face: int) -> View:
     """Read what a proposal for a face and a pallet needs.
 
     Raises:
