@@ -17,15 +17,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from robo_stow.drive.motion import DriveUnits
+from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.fulfilment.stations import PickStationCore, StowStationCore
+from robo_stow.inventory.core import InventoryCore
+from robo_stow.lifter.core import LifterCore
 from robo_stow.messages import Core, FleetState, Message
 from robo_stow.monitor import MonitorCore
 from robo_stow.sim.plant import Plant
-from robo_stow.span import Span, Told
+from robo_stow.span import CHANGED, CONFLICT, ENDED, FAILED, ODD, Span
 from robo_stow.traffic.manager import TrafficManager
 from robo_stow.warehouse import Warehouse
 
 STEP = 0.1
 """Simulated seconds between steps (the fleet reports at 10 Hz)."""
+
+_ROOMS = (
+    *(Plant, LifterCore, PickStationCore, StowStationCore, InventoryCore, FulfilmentCore),
+    *(TrafficManager, MonitorCore),
+)
 
 _C = TypeVar("_C")
 
@@ -80,8 +89,9 @@ class QuickLoop(Loop):
     Args:
         cores: with one `Plant` of `DriveUnits`, one `TrafficManager` and one `MonitorCore`. A core
             may have ``due``, the time (s) at which its step would do something although nothing
-            has come in; one without is stepped every time. A core that takes `FleetState` gets the
-            newest one whenever it is stepped.
+            has come in; one without is stepped every time. It changes with the core's own steps
+            only, unless the core is a stranger here: not one of a `Warehouse`. A core that takes
+            `FleetState` gets the newest one whenever it is stepped.
     """
 
     def __init__(self, cores: Sequence[Core], step: float = STEP) -> None:
@@ -92,6 +102,10 @@ class QuickLoop(Loop):
         assert isinstance(self._plant.units, DriveUnits)
         self._units = self._plant.units
         self._span = Span(self._units, self._plant.faults, self._traffic, self._monitor, step)
+        self._strangers = [
+            index for index, core in enumerate(self._cores) if not isinstance(core, _ROOMS)
+        ]
+        self._due: list[float] = []
         told_in_c = (self._at_traffic, self._at_monitor)
         self._watching = [
             index for index in self._readers.get(FleetState, ()) if index not in told_in_c
@@ -100,17 +114,23 @@ class QuickLoop(Loop):
     def _advance(self, end: int) -> None:
         while self.ticks < end:
             if self._traffic.running:
+                if not self._due:
+                    self._due = [_due(core) for core in self._cores]
                 self._leap(end)
             else:
+                self._due = []
                 self.tick()
         if self._monitor.now < self.now:
             self._deliver(self._monitor.step(self.now, []))
+            self._due = []
 
     def _leap(self, end: int) -> None:
         """Go on to the next step in which a core has something to do."""
         step, inboxes, plant = self._step, self._inboxes, self._plant
         now = self.now
-        due = [getattr(core, "due", -math.inf) for core in self._cores]
+        due = self._due
+        for index in self._strangers:
+            due[index] = _due(self._cores[index])
         steps = 1
         if not any(inboxes):
             # Faults strike before the units move, all else comes after.
@@ -127,7 +147,7 @@ class QuickLoop(Loop):
         ran, told = self._span.run(self.ticks, steps)
         self.ticks += ran
         now = self.now
-        if told & Told.FAILED:
+        if told & FAILED:
             heard += plant.failed(now, self._units.failures())
         state: FleetState | None = None
         place: dict[int, int] = {}  # of the state among what the others hear
@@ -138,15 +158,16 @@ class QuickLoop(Loop):
                 place = {reader: len(inboxes[reader]) for reader in self._watching}
                 if taken or struck or awake:
                     self._deliver(plant.attend(now))
+                    due[index] = plant.due
                 continue
-            if index == self._at_traffic and told & (Told.ENDED | Told.CHANGED | Told.ODD):
+            if index == self._at_traffic and told & (ENDED | CHANGED | ODD):
                 awake = True
-                if told & (Told.CHANGED | Told.ODD):
+                if told & (CHANGED | ODD):
                     state = state or self._units.states(now)
-                    changed = bool(told & Told.CHANGED)
+                    changed = bool(told & CHANGED)
                     self._traffic.look(now, state, self._span.verdict, changed)
             if index == self._at_monitor:
-                if told & Told.CONFLICT:
+                if told & CONFLICT:
                     self._deliver(list(self._monitor.seen(now)))
                 before = (self.ticks - 1) * step
                 if awake and self._monitor.now < before:
@@ -158,6 +179,11 @@ class QuickLoop(Loop):
                 state = state or self._units.states(now)
                 inbox.insert(place[index], state)
             self._deliver(core.step(now, inbox))
+            due[index] = _due(core)
+
+
+def _due(core: Core) -> float:
+    return getattr(core, "due", -math.inf)
 
 
 def _only(cores: Sequence[object], kind: type[_C]) -> tuple[_C, int]:

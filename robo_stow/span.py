@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, byref, c_double, c_int32, c_int64, c_uint64, c_void_p
-from enum import IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,17 @@ _NUMBERS = ("step", "again", "late_share", "late_seconds")
 _BUFFERS = (*("number", "stamp", "unit", "first", "origin", "count", "taken", "action", "cell"),)
 
 
-class Told(IntFlag):
-    """Why a span has ended before its time (RS_SPAN_...)."""
-
-    ENDED = 1  # a unit has done all actions of its errand
-    CHANGED = 2  # a unit's status has changed
-    ODD = 4  # traffic has not taken a report
-    CONFLICT = 8  # the checker has something to tell
-    FAILED = 16  # a unit could not do an action
+# Why a span has ended before its time (RS_SPAN_...): flags.
+ENDED = 1
+"""A unit has done all actions of its errand."""
+CHANGED = 2
+"""A unit's status has changed."""
+ODD = 4
+"""Traffic has not taken a report."""
+CONFLICT = 8
+"""The checker has something to tell."""
+FAILED = 16
+"""A unit could not do an action."""
 
 
 class _Span(ctypes.Structure):
@@ -106,7 +108,7 @@ class Span:
         """Go on from step number ``tick`` by at most ``steps``.
 
         Returns:
-            Steps done, and why it ended early: flags of `Told`.
+            Steps done, and why it ended early: flags as above.
         """
         span, ran = self._pointers
         told = self._run(span, tick, steps, self._checker.lasts, ran)

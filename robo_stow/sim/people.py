@@ -43,6 +43,7 @@ class Person:
         self._rng = np.random.default_rng([seed, 0x9E09, index])
         self._waiting: deque[Instruct] = deque()
         self._hands: Instruct | None = None
+        self._known: set[_Work] = set()  # in hand and waiting
         self._finish = math.inf
         self._put_time = 0.0  # s of the work in hand that follow its scan
         self._put: Put | None = None  # said at `_finish`; None: the scan is
@@ -58,10 +59,12 @@ class Person:
         key = _key(work)
         if key in self._done:
             return tuple(self._done[key])
-        if self._hands is None:
-            self._begin(now, work)
-        elif key != _key(self._hands) and all(key != _key(w) for w in self._waiting):
-            self._waiting.append(work)
+        if key not in self._known:
+            self._known.add(key)
+            if self._hands is None:
+                self._begin(now, work)
+            else:
+                self._waiting.append(work)
         return ()
 
     def step(self, now: float) -> list[Scan | Put]:
@@ -84,6 +87,7 @@ class Person:
                 self._done[key].append(self._put)
                 said.append(self._put)
                 self._put = None
+            self._known.discard(key)
             if self._waiting:
                 self._begin(self._finish, self._waiting.popleft())
             else:
