@@ -24,7 +24,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.layout import SIDES
 from robo_stow.floor.load import building_from_text, find_building
-from robo_stow.simulate import Loop
+from robo_stow.simulate import QuickLoop
 from robo_stow.warehouse import build_warehouse
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def run_cell(cell: Cell) -> Result:
     if cell.get("orders"):
         building = replace(building, orders=replace(building.orders, file=cell["orders"]))
     warehouse = build_warehouse(building, cell["seed"])
-    monitor, loop = warehouse.monitor, Loop(warehouse.cores)
+    monitor, loop = warehouse.monitor, QuickLoop(warehouse.cores)
     keys = ("lines_picked", "units_picked", "pods_handled", "orders_shipped")
 
     def run(minutes: float) -> dict[str, float]:
