@@ -33,6 +33,8 @@ from robo_stow.messages import (
 
 REPEAT = 2.0
 """Seconds after which an unanswered request or instruction is sent again."""
+AHEAD = 2
+"""Pieces of handwork that are told again: the present one, and the next."""
 REMEMBERED = 64
 """Finished visits whose end is told again when they are asked for again."""
 AT_REST = 1e-3
@@ -110,22 +112,13 @@ class _StationCore:
             )
         return False
 
-    def _instruct(self, visit: _Visit, now: float, stow: bool) -> None:
+    def _instruct(self, visit: _Visit, now: float, work: Sequence[_Work]) -> None:
         visit.instructed_at = now
-        for work in visit.work:
-            if work.moved < 0:
-                self._out.append(
-                    Instruct(
-                        now,
-                        self.station.id,
-                        work.number,
-                        stow,
-                        work.bin,
-                        work.sku,
-                        work.quantity,
-                        work.order,
-                    )
-                )
+        stow = isinstance(visit.request, StowVisit)
+        name = self.station.id
+        self._out += [
+            Instruct(now, name, w.number, stow, w.bin, w.sku, w.quantity, w.order) for w in work
+        ]
 
     def _new_work(
         self, visit: _Visit, bin_: int, sku: str, quantity: int, order: str = ""
@@ -163,7 +156,7 @@ class _StationCore:
     def _repeat(self, visit: _Visit, now: float) -> None:
         """Send again what has not been acknowledged."""
         if visit.instructed and now - visit.instructed_at >= REPEAT:
-            self._instruct(visit, now, isinstance(visit.request, StowVisit))
+            self._instruct(visit, now, [work for work in visit.work if work.moved < 0][:AHEAD])
             self._out += [w.request for w in visit.work if w.request is not None and w.booked < 0]
 
     def _end(self, visit: _Visit, done: VisitDone) -> None:
@@ -226,7 +219,7 @@ class PickStationCore(_StationCore):
                 picks.order, picks.bin, picks.sku, picks.quantity, strict=True
             ):
                 self._new_work(visit, bin_, sku, quantity, order)
-            self._instruct(visit, now, False)
+            self._instruct(visit, now, visit.work)
 
     def _on_scan(self, scan: Scan) -> None:
         entry = self._scans.pop(scan.work, None)
@@ -304,7 +297,7 @@ class StowStationCore(_StationCore):
                 and self._pallet_in_place(state)
             ):
                 visit.instructed = True
-                self._instruct(visit, now, True)
+                self._instruct(visit, now, visit.work)
             if visit.instructed and all(work.booked >= 0 for work in visit.work):
                 self._finish(visit, now)
             else:

@@ -47,6 +47,9 @@ class Stage(Enum):
     STRANDED = auto()
 
 
+_IN_LANE = (Stage.TRAVEL, Stage.AT, Stage.TURN)
+
+
 class Desk(Protocol):
     """A station's part in a trip."""
 
@@ -88,7 +91,7 @@ class PodTrip:
     @property
     def in_lane(self) -> bool:
         """Whether the unit counts for the lane of its station."""
-        return self.stage in (Stage.TRAVEL, Stage.AT, Stage.TURN)
+        return self.stage in _IN_LANE
 
     def reported(self, result: ErrandResult, now: float) -> None:
         """The unit's errand has ended."""

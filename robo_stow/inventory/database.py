@@ -109,7 +109,13 @@ def _sqlite(url: URL) -> Engine:
     def begin(connection: Connection) -> None:
         # A reader that turns writer half-way can fail; so who may write takes the lock at once.
         reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        statement = "BEGIN" if reading else "BEGIN IMMEDIATE"
+        try:
+            connection.connection.driver_connection.execute(statement)  # type: ignore[union-attr]
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(
+                statement, None, error, sqlite3.Error, dialect=connection.dialect
+            ) from error
 
     return engine
 
