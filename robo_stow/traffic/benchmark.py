@@ -131,6 +131,7 @@ def run_benchmark(
             heading,
             goal,
             next_goal=None if pool is None else pool.next_goal,
+            later=None if pool is None else pool.later,
             budget_s=max(budget_ms * 1e-3 - used, 1e-6),
             iterations=iterations,
         )

@@ -48,6 +48,7 @@ class _Input(ctypes.Structure):
         ("heading", _P),
         ("goal", _P),
         ("next_goal", _P),
+        ("later", _P),
         ("loaded", _P),
         ("frozen", _P),
         ("priority", _P),
@@ -208,6 +209,7 @@ class Planner:
         self._heading = np.zeros(units, np.uint8)
         self._goal = np.zeros(units, np.int32)
         self._next_goal = np.zeros(units, np.int32)
+        self._later = np.zeros(units, np.float32)
         self._loaded = np.zeros(units, np.uint8)
         self._frozen = np.zeros(units, np.uint8)
         self._priority = np.zeros(units, np.float32)
@@ -215,7 +217,15 @@ class Planner:
         self._blocked = np.zeros(places, np.uint8)
         self._addresses = {
             name: getattr(self, f"_{name}").ctypes.data
-            for name in ("next_goal", "loaded", "frozen", "priority", "standing", "blocked")
+            for name in (
+                "next_goal",
+                "later",
+                "loaded",
+                "frozen",
+                "priority",
+                "standing",
+                "blocked",
+            )
         }
         self._input = _Input(
             self._cell.ctypes.data, self._heading.ctypes.data, self._goal.ctypes.data
@@ -239,6 +249,7 @@ class Planner:
         goal: NDArray[np.int32],
         *,
         next_goal: NDArray[np.int32] | None = None,
+        later: NDArray[np.float32] | None = None,
         loaded: NDArray[np.uint8] | None = None,
         frozen: NDArray[np.uint8] | None = None,
         priority: NDArray[np.float32] | None = None,
@@ -255,6 +266,8 @@ class Planner:
             goal: [units] grid index, or -1: none, the unit stays where it is until pushed.
             next_goal: [units] grid index of where the unit goes on to at once from its goal, or -1:
                 not known, or it stays there for a while.
+            later: [units] steps from the goal to the end of the unit's task, None: 0. Of units of
+                equal priority the one nearer to the end of its task goes first.
             loaded: [units] 1: carries a pod; it enters storage cells only as its goal, and never
                 a cell where a pod stands.
             frozen: [units] 1: must wait in this step; nobody pushes it.
@@ -283,6 +296,7 @@ class Planner:
         data = self._input
         optional = (
             ("next_goal", next_goal),
+            ("later", later),
             ("loaded", loaded),
             ("frozen", frozen),
             ("priority", priority),

@@ -1,15 +1,19 @@
 """Which unit does which of the open tasks (2024 and 2026 benchmark forms).
 
-A fixed number of tasks is open at any time; a finished one is replaced by the next of the list. An
-idle unit gets the open task that costs it least, approach and length together, and keeps it.
+A fixed number of tasks is open at any time; a finished one is replaced by the next of the list.
+Units that have not met the first errand of a task are matched anew with the open tasks in every
+step, cheapest pair first, by approach and length together.
 """
 
 from __future__ import annotations
+
+import ctypes
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_stow.floor.gridmap import Instance
+from robo_stow.native import load
 from robo_stow.traffic.planner import Planner
 
 
@@ -20,14 +24,24 @@ class TaskPool:
     """How much a step of approach counts against a step of the task itself: the length of a task
     has to be driven one day anyway, a long approach is lost."""
 
+    LARGE_FLOOR = 8192
+    """Free cells above which approaches are as the crow flies: there the planner's distance tables
+    are only filled towards the units that drive, and filling them for every pair takes long."""
+
     def __init__(self, instance: Instance, planner: Planner) -> None:
         self._tasks = instance.tasks
         self._planner = planner
+        self._width = instance.grid.width
+        self._large = np.count_nonzero(instance.grid.exits) > self.LARGE_FLOOR
+        self._core = load()
         units = len(instance.starts)
         self._room = int(instance.reveal * units)
         self._open = np.zeros(0, np.int64)
         self._first = np.array([task[0] for task in instance.tasks], np.int32)
         self._length = np.zeros(len(instance.tasks), np.float32)
+        """[tasks] steps from the first errand to the last."""
+        self._legs = [np.zeros(len(task), np.float32) for task in instance.tasks]
+        """[tasks][errands] steps from each errand to the last."""
         self._next = 0
         self.task = np.full(units, -1)
         """[units] index of each unit's task, or -1."""
@@ -38,6 +52,8 @@ class TaskPool:
         """[units] where each unit is to go, or -1."""
         self.next_goal = np.full(units, -1, np.int32)
         """[units] where it goes on to from there, or -1."""
+        self.later = np.zeros(units, np.float32)
+        """[units] steps from the goal to the end of the task."""
         self.done = 0
 
     def log(self) -> NDArray[np.int32]:
@@ -60,18 +76,18 @@ class TaskPool:
                 self._log.append((task, u, self._now))
                 self.done += 1
                 self.task[u] = -1
-            else:
-                self._set_goal(u)
+            self._set_goal(u)
         self._now += 1
         self._reveal(unfinished)
         self._assign(cell, heading)
         return self.goal
 
     def _set_goal(self, unit: int) -> None:
-        errands = self._tasks[self.task[unit]] if self.task[unit] >= 0 else []
-        left = errands[self._errand[unit] : self._errand[unit] + 2] if errands else []
+        task, errand = int(self.task[unit]), int(self._errand[unit])
+        left = self._tasks[task][errand : errand + 2] if task >= 0 else []
         self.goal[unit] = left[0] if left else -1
         self.next_goal[unit] = left[1] if len(left) > 1 else -1
+        self.later[unit] = self._legs[task][errand] if left else 0.0
 
     def _reveal(self, unfinished: int) -> None:
         held = int((self.task >= 0).sum())
@@ -82,38 +98,57 @@ class TaskPool:
         self._next += count
         self._open = np.concatenate([self._open, np.array(fresh)])
         legs = [
-            (k, a, b)
-            for k in fresh
-            for a, b in zip(self._tasks[k], self._tasks[k][1:], strict=False)
+            (a, b) for k in fresh for a, b in zip(self._tasks[k], self._tasks[k][1:], strict=False)
         ]
-        if legs:
-            task, start, end = np.array(legs).T
-            steps = self._planner.travel_times(start, np.zeros(len(start), np.uint8), end)
-            np.add.at(self._length, task, steps)
+        start, end = np.array(legs, np.int32).reshape(-1, 2).T
+        steps = self._planner.travel_times(start, np.zeros(len(start), np.uint8), end)
+        used = 0
+        for k in fresh:
+            count = len(self._tasks[k]) - 1
+            self._legs[k][:count] = np.cumsum(steps[used : used + count][::-1])[::-1]
+            self._length[k] = self._legs[k][0]
+            used += count
 
     def _assign(self, cell: NDArray[np.int32], heading: NDArray[np.uint8]) -> None:
-        """Greedy matching, cheapest pair first, of idle units and open tasks."""
-        idle = np.flatnonzero(self.task < 0)
-        if not len(idle):
+        """Greedy matching, cheapest pair first, of units that may change and open tasks."""
+        unit = np.flatnonzero((self.task < 0) | (self._errand == 0))
+        held = self.task[unit]
+        tasks = np.concatenate([self._open, held[held >= 0]])
+        if not len(unit) or not len(tasks):
             return
-        tasks = self._open
-        approach = self._planner.travel_times(
-            np.tile(cell[idle], len(tasks)),
-            np.tile(heading[idle], len(tasks)),
-            np.repeat(self._first[tasks], len(idle)),
-        ).reshape(len(tasks), len(idle))
-        cost = self.APPROACH_WEIGHT * approach + self._length[tasks, None]
-        free_task, free_unit = np.ones(len(tasks), bool), np.ones(len(idle), bool)
-        left = min(len(tasks), len(idle))
-        for pair in np.argsort(cost, axis=None, kind="stable").tolist():
-            if left == 0:
-                break
-            k, i = divmod(pair, len(idle))
-            if free_task[k] and free_unit[i]:
-                free_task[k] = free_unit[i] = False
-                self.task[idle[i]] = tasks[k]
-                self._errand[idle[i]] = 0
-                left -= 1
-        self._open = tasks[free_task]
-        for u in idle.tolist():
+        approach = self._approach(cell[unit], heading[unit], self._first[tasks])
+        cost = np.float32(self.APPROACH_WEIGHT) * approach + self._length[tasks]
+        choice = np.empty(len(unit), np.int32)
+        scratch = np.empty(len(unit), np.int32), np.empty(len(tasks), np.uint8)
+        self._core.rs_assign(
+            ctypes.c_int32(len(unit)),
+            ctypes.c_int32(len(tasks)),
+            *(
+                array.ctypes.data_as(ctypes.c_void_p)
+                for array in (np.ascontiguousarray(cost), choice, *scratch)
+            ),
+        )
+        self.task[unit] = np.where(choice >= 0, tasks[choice], -1)
+        self._errand[unit] = 0
+        free = np.ones(len(tasks), bool)
+        free[choice[choice >= 0]] = False
+        self._open = tasks[free]
+        for u in unit[self.task[unit] != held].tolist():
             self._set_goal(u)
+
+    def _approach(
+        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], first: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """[units, tasks] steps from these units to these cells."""
+        if self._large:
+            rows, columns = np.divmod(cell, self._width)
+            to_rows, to_columns = np.divmod(first, self._width)
+            crow: NDArray[np.float32] = np.abs(rows[:, None] - to_rows).astype(np.float32)
+            crow += np.abs(columns[:, None] - to_columns)
+            return crow
+        steps = self._planner.travel_times(
+            np.tile(cell, len(first)), np.tile(heading, len(first)), np.repeat(first, len(cell))
+        )
+        steps[steps < 0] = 1e6  # no way: dearer than every other
+        pairs: NDArray[np.float32] = steps.reshape(len(first), len(cell)).T
+        return pairs

@@ -2,41 +2,43 @@
 
 #include <string.h>
 
-/* Costs of one unit's operations differ by little, so they are sorted by counting. */
-enum { RS_SORT_SPAN = 128 };
+/* Costs of one unit's operations differ by little, so they are sorted by counting; those dearer by
+ * more than the span count as equal. */
+enum { RS_SORT_SPAN = 192 };
 
-static int32_t sort_by_cost(const rs_candidate *in, int32_t count, rs_candidate *out)
+static void sort_by_cost(const int32_t *found, const int16_t *found_op, int32_t count, int16_t *op,
+                         uint16_t *cost)
 {
     int32_t least = RS_FAR;
     int16_t start[RS_SORT_SPAN + 1];
     memset(start, 0, sizeof start);
     for (int32_t i = 0; i < count; i++)
-        if (in[i].cost < least)
-            least = in[i].cost;
+        least = found[i] < least ? found[i] : least;
     for (int32_t i = 0; i < count; i++) {
-        int32_t over = in[i].cost - least;
+        int32_t over = found[i] - least;
         start[(over < RS_SORT_SPAN ? over : RS_SORT_SPAN - 1) + 1]++;
     }
     for (int b = 0; b < RS_SORT_SPAN; b++)
         start[b + 1] = (int16_t)(start[b + 1] + start[b]);
     for (int32_t i = 0; i < count; i++) {
-        int32_t over = in[i].cost - least;
-        out[start[over < RS_SORT_SPAN ? over : RS_SORT_SPAN - 1]++] = in[i];
+        int32_t over = found[i] - least;
+        over = over < RS_SORT_SPAN ? over : RS_SORT_SPAN - 1;
+        int32_t k = start[over]++;
+        op[k] = found_op[i];
+        cost[k] = (uint16_t)over;
     }
-    return count;
 }
 
 int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_situation *unit,
-                      rs_candidate *out)
+                      int16_t *op, uint16_t *cost_above)
 {
     if (unit->frozen) {
-        out[0].cost = 0;
-        out[0].op = ops->wait;
-        for (int d = 0; d < ops->depth; d++)
-            out[0].path[d] = unit->cell;
+        op[0] = ops->wait;
+        cost_above[0] = 0;
         return 1;
     }
-    rs_candidate found[RS_OPS_MAX];
+    int32_t found[RS_OPS_MAX];
+    int16_t found_op[RS_OPS_MAX];
     int32_t count = 0;
     int32_t cell[RS_DEPTH_MAX + 1], heading[RS_DEPTH_MAX + 1], cost[RS_DEPTH_MAX + 1];
     int arrived[RS_DEPTH_MAX + 1];
@@ -78,18 +80,17 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
         n++;
         if (node->op < 0)
             continue;
-        rs_candidate *c = &found[count++];
-        c->op = node->op;
-        for (int i = 0; i < ops->depth; i++)
-            c->path[i] = cell[i + 1];
+        found_op[count] = node->op;
+        int32_t *total = &found[count++];
         if (unit->goal < 0)
-            c->cost = node->op == ops->wait ? 0 : cost[d];
+            *total = node->op == ops->wait ? 0 : cost[d];
         else if (!arrived[d])
-            c->cost = cost[d] + rs_distance(&unit->table, at, facing);
+            *total = cost[d] + rs_distance(&unit->table, at, facing);
         else if (next_least < RS_FAR)
-            c->cost = cost[d] + rs_distance(&unit->next_table, at, facing) - next_least;
+            *total = cost[d] + rs_distance(&unit->next_table, at, facing) - next_least;
         else
-            c->cost = cost[d];
+            *total = cost[d];
     }
-    return sort_by_cost(found, count, out);
+    sort_by_cost(found, found_op, count, op, cost_above);
+    return count;
 }

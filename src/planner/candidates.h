@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include "grid.h"
-#include "joint.h"
 #include "operations.h"
 #include "tables.h"
 
@@ -22,8 +21,8 @@ typedef struct {
     const uint8_t *blocked;  /* [cells] */
 } rs_situation;
 
-/* Fills out[] sorted by cost and returns how many; the operation that waits is always there. */
+/* Fills op[] and cost[] (above the least) sorted by cost and returns how many; the operation that waits is always there. */
 int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_situation *unit,
-                      rs_candidate *out);
+                      int16_t *op, uint16_t *cost);
 
 #endif

@@ -7,53 +7,94 @@
 #include "grid.h"
 #include "operations.h"
 
-enum { RS_OCCUPANCY_STRIDE = 8 }; /* >= RS_DEPTH_MAX + 1, one cache line for two cells */
-
-typedef struct {
-    int32_t cost;                /* travel cost of the operation and from its end to the goal */
-    int16_t op;
-    int16_t reserved;
-    int32_t path[RS_DEPTH_MAX];  /* cells after each action */
-} rs_candidate;
-
 typedef struct {
     const rs_grid *grid;
     const rs_operations *ops;
     int32_t units;
     int allow_rotation;
-    int32_t *occupant;        /* [cells*RS_OCCUPANCY_STRIDE] unit in the cell after d actions, or -1 */
-    int32_t *cell;            /* [units] where the unit is now */
-    rs_candidate *candidate;  /* [units*ops->count] best first */
-    int32_t *candidates;      /* [units] how many */
-    int32_t *held;            /* [units] candidate the unit holds, or -1 */
-    double *weight;           /* [units] of its cost in the sum to improve */
+    int32_t *occupant;    /* [places*RS_OCCUPANCY_STRIDE] unit in the place after d actions, or -1 */
+    int32_t *place;       /* [units] grid index where the unit is now */
+    uint8_t *heading;     /* [units] */
+    int16_t *op;          /* [units*ops->count] operations of the candidates, best first */
+    uint16_t *cost;       /* [units*ops->count] ... and their travel cost above the best one's */
+    int32_t *candidates;  /* [units] how many */
+    int32_t *held;        /* [units] candidate the unit holds, or -1 */
+    double *weight;       /* [units] of its cost in the sum to improve */
 } rs_joint;
 
 int rs_joint_init(rs_joint *joint, const rs_grid *grid, const rs_operations *ops, int32_t units,
                   int allow_rotation);
 void rs_joint_free(rs_joint *joint);
 
-static inline const rs_candidate *rs_joint_candidate(const rs_joint *joint, int32_t unit, int32_t k)
+static inline int16_t rs_joint_op(const rs_joint *j, int32_t unit, int32_t k)
 {
-    return &joint->candidate[(int64_t)unit * joint->ops->count + k];
+    return j->op[(int64_t)unit * j->ops->count + k];
+}
+
+static inline uint16_t rs_joint_cost(const rs_joint *j, int32_t unit, int32_t k)
+{
+    return j->cost[(int64_t)unit * j->ops->count + k];
+}
+
+/* The occupants of the unit's own place; those along an operation lie `slot`s from here. */
+static inline int32_t *rs_joint_here(const rs_joint *j, int32_t unit)
+{
+    return j->occupant + (int64_t)j->place[unit] * RS_OCCUPANCY_STRIDE;
+}
+
+static inline const int32_t *rs_joint_slots(const rs_joint *j, int32_t unit, int16_t op)
+{
+    return j->ops->slot[j->heading[unit]][op];
 }
 
 enum { RS_CLASH_NONE = -1, RS_CLASH_MANY = -2 };
 
-/* Who is in the way of the unit's k-th candidate: nobody, one unit (returned), or many. A ring
- * that would close counts as many when rings are forbidden. The unit itself must hold nothing.
+/* Who is in the way of the unit's taking this operation: nobody, one unit (returned), or many. A
+ * ring that would close counts as many when rings are forbidden. The unit itself must hold nothing.
  * *depth: the first actions that are enough for the clash. */
-int32_t rs_joint_clash(const rs_joint *joint, int32_t unit, int32_t k, int *depth);
+static inline int32_t rs_joint_clash(const rs_joint *j, int32_t unit, int16_t op, int *depth);
 void rs_joint_take(rs_joint *joint, int32_t unit, int32_t k);
 void rs_joint_drop(rs_joint *joint, int32_t unit);
 
-/* Would the unit, entering `first`, close a ring of units that all move in this step? `pushed` is
+/* Would the unit, driving forward, close a ring of units that all move in this step? `pushed` is
  * taken as having no operation. */
-int rs_joint_ring(const rs_joint *joint, int32_t unit, int32_t first, int32_t pushed);
+int rs_joint_ring(const rs_joint *joint, int32_t unit, int32_t pushed);
 
 /* Check of the first actions that trusts nothing of the search; 1 when they are safe together.
- * claimed: [cells], all -1, and left so. */
-int rs_joint_safe(const rs_joint *joint, const uint8_t *heading, const uint8_t *action,
-                  int32_t *claimed);
+ * claimed: [places], all -1, and left so. */
+int rs_joint_safe(const rs_joint *joint, const uint8_t *action, int32_t *claimed);
+
+static inline int32_t rs_joint_clash(const rs_joint *j, int32_t unit, int16_t op, int *depth)
+{
+    const int32_t *here = rs_joint_here(j, unit), *slot = rs_joint_slots(j, unit, op);
+    const int32_t *from = here + 1; /* the place before, after the action */
+    int32_t clash = RS_CLASH_NONE;
+    unsigned drives = j->ops->drives[op];
+    for (int d = 1; d <= j->ops->depth; d++, drives >>= 1) {
+        const int32_t *to = here + slot[d - 1];
+        int32_t other = to[0];
+        if (other >= 0 && other != clash) {
+            *depth = d;
+            if (clash >= 0)
+                return RS_CLASH_MANY;
+            clash = other;
+        }
+        if (drives & 1) {
+            other = to[-1];
+            if (other >= 0 && other != clash && *from == other) {
+                *depth = d;
+                if (clash >= 0)
+                    return RS_CLASH_MANY;
+                clash = other;
+            }
+        }
+        from = to + 1;
+    }
+    if (!j->allow_rotation && (j->ops->drives[op] & 1) && rs_joint_ring(j, unit, clash)) {
+        *depth = 1;
+        return RS_CLASH_MANY;
+    }
+    return clash;
+}
 
 #endif

@@ -15,7 +15,26 @@ static int canonical(const uint8_t *op, int depth, int action)
            !(depth >= 2 && op[depth - 2] == RS_TURN_CW);
 }
 
-void rs_operations_init(rs_operations *ops, int depth)
+/* Where the actions lead, for each heading at the start. */
+static void lay_out(rs_operations *ops, int16_t op, const uint8_t *actions, int32_t width)
+{
+    int32_t step[RS_HEADINGS] = {1, width, -1, -width};
+    for (int start = 0; start < RS_HEADINGS; start++) {
+        int heading = start;
+        int32_t offset = 0;
+        for (int d = 0; d < ops->depth; d++) {
+            if (actions[d] == RS_FORWARD)
+                offset += step[heading];
+            else if (actions[d] != RS_WAIT)
+                heading = (heading + (actions[d] == RS_TURN_CW ? 1 : 3)) & 3;
+            ops->slot[start][op][d] = offset * RS_OCCUPANCY_STRIDE + d + 1;
+        }
+    }
+    for (int d = 0; d < ops->depth; d++)
+        ops->drives[op] |= (uint8_t)((actions[d] == RS_FORWARD) << d);
+}
+
+void rs_operations_init(rs_operations *ops, int depth, int32_t width)
 {
     static const uint8_t order[RS_ACTIONS] = {RS_FORWARD, RS_TURN_CW, RS_TURN_CCW, RS_WAIT};
     uint8_t actions[RS_OPS_MAX][RS_DEPTH_MAX], now[RS_DEPTH_MAX] = {0};
@@ -59,6 +78,7 @@ void rs_operations_init(rs_operations *ops, int depth)
         uint8_t left[RS_DEPTH_MAX];
         memset(left, RS_WAIT, sizeof left);
         memcpy(left, actions[a] + 1, (size_t)depth - 1);
+        lay_out(ops, (int16_t)a, actions[a], width);
         int waits = 1;
         for (int i = 0; i < depth; i++)
             waits &= actions[a][i] == RS_WAIT;

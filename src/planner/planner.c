@@ -24,9 +24,17 @@ enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
 
 #define RS_PRIORITY_MAX 15.0f
 
-/* Weight of a unit at its goal, falling with the distance to it: on crowded floors it pays to let
- * those through that are about to finish. */
-static const double RS_NEAR_WEIGHT = 5.0;
+/* Weight of the units in the sum to improve, by their place in the order of priority: the share of
+ * units behind, to a power. With little traffic all weigh nearly the same, as the sum of arrival
+ * times is what counts. Where it jams the first weigh most and the last nearly nothing: these make
+ * room, which lets the others through. */
+static const double RS_EVEN_POWER = 0.2, RS_STEEP_POWER = 2.0, RS_LEAST_WEIGHT = 0.02;
+
+/* The power rises between these shares of waiting units, averaged over so many steps. */
+static const double RS_JAM_BEGIN = 0.14, RS_JAM_FULL = 0.22, RS_JAM_MEMORY = 20.0;
+
+/* A unit that holds its best operation can gain nothing: look so often for another one. */
+enum { RS_PICKS = 3 };
 
 /* Temperature at the start of the improvement, in travel cost. */
 static const double RS_HEAT = 1.0;
@@ -39,7 +47,8 @@ struct rs_planner {
     rs_joint joint;
     rs_search search;
     uint8_t *standing, *blocked;  /* [cells] */
-    int32_t *claimed;             /* [cells] scratch of the final check, all -1 */
+    int32_t *claimed;             /* [places] scratch of the final check, all -1 */
+    int32_t *cell;                /* [units] dense ids of this step */
     int32_t *goal;                /* [units] dense ids of this step */
     int32_t *next_goal;           /* [units] */
     int32_t *goal_before;         /* [units] */
@@ -47,12 +56,13 @@ struct rs_planner {
     int32_t *patience;            /* [units] steps after which the unit has waited too long */
     int32_t *overdue;             /* [units] steps since then, negative before */
     int32_t *distance;            /* [units] travel cost to the goal */
-    int32_t *expected;            /* [units] cell*4+heading after the last step, or -1 */
+    int32_t *expected;            /* [units] place*4+heading after the last step, or -1 */
     int16_t *left_over;           /* [units] operation that continues the last step's */
     int32_t *order, *scratch;     /* [units] */
     uint64_t *key;                /* [units] */
     rs_flow flow;
     rs_rescue rescue;
+    double jam;                   /* share of units that wait, fading average */
     uint64_t random;
     rs_planner_stats stats;
 };
@@ -81,14 +91,16 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
         return NULL;
     p->units = config->units;
     p->random = config->seed;
-    rs_operations_init(&p->ops, config->depth);
-    if (rs_grid_init(&p->grid, config->width, config->height, config->exits, config->storage,
+        if (rs_grid_init(&p->grid, config->width, config->height, config->exits, config->storage,
                      config->cost))
         goto fail;
+    rs_operations_init(&p->ops, config->depth, config->width);
+    size_t places = (size_t)config->width * (size_t)config->height;
     size_t cells = (size_t)p->grid.cells + 1, n = (size_t)p->units + 1;
     p->standing = calloc(cells, 1);
     p->blocked = calloc(cells, 1);
-    p->claimed = malloc(cells * sizeof *p->claimed);
+    p->claimed = malloc(places * sizeof *p->claimed);
+    p->cell = malloc(n * sizeof *p->cell);
     p->goal = malloc(n * sizeof *p->goal);
     p->next_goal = malloc(n * sizeof *p->next_goal);
     p->goal_before = malloc(n * sizeof *p->goal_before);
@@ -101,11 +113,12 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->order = malloc(n * sizeof *p->order);
     p->scratch = malloc(n * sizeof *p->scratch);
     p->key = malloc(n * sizeof *p->key);
-    if (!p->standing || !p->blocked || !p->claimed || !p->goal || !p->next_goal ||
-        !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance || !p->expected ||
+    if (!p->standing || !p->blocked || !p->claimed || !p->cell || !p->goal || !p->next_goal ||
+        !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance ||
+        !p->expected ||
         !p->left_over || !p->order || !p->scratch || !p->key)
         goto fail;
-    memset(p->claimed, -1, cells * sizeof *p->claimed);
+    memset(p->claimed, -1, places * sizeof *p->claimed);
     memset(p->goal_before, -1, n * sizeof *p->goal_before);
     memset(p->expected, -1, n * sizeof *p->expected);
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
@@ -133,6 +146,7 @@ void rs_planner_free(rs_planner *p)
     free(p->standing);
     free(p->blocked);
     free(p->claimed);
+    free(p->cell);
     free(p->goal);
     free(p->next_goal);
     free(p->goal_before);
@@ -168,7 +182,7 @@ static int32_t cell_at(const rs_grid *g, int32_t place)
 /* Places the units; on an error the floor is left empty. */
 static int read_units(rs_planner *p, const rs_planner_input *in, int32_t *unit)
 {
-    int32_t *occupant = p->joint.occupant;
+    rs_joint *j = &p->joint;
     int error = RS_PLAN_OK;
     int32_t u = 0;
     for (; u < p->units && !error; u++) {
@@ -182,17 +196,19 @@ static int read_units(rs_planner *p, const rs_planner_input *in, int32_t *unit)
             error = RS_PLAN_BAD_HEADING;
         else if ((in->goal[u] != -1 && p->goal[u] < 0) || (next != -1 && p->next_goal[u] < 0))
             error = RS_PLAN_BAD_GOAL;
-        else if (occupant[(int64_t)cell * RS_OCCUPANCY_STRIDE] >= 0)
+        else if (j->occupant[(int64_t)in->cell[u] * RS_OCCUPANCY_STRIDE] >= 0)
             error = RS_PLAN_SHARED_CELL;
         if (error)
             break;
-        p->joint.cell[u] = cell;
-        occupant[(int64_t)cell * RS_OCCUPANCY_STRIDE] = u;
+        p->cell[u] = cell;
+        j->place[u] = in->cell[u];
+        j->heading[u] = in->heading[u];
+        *rs_joint_here(j, u) = u;
     }
     if (error) {
         *unit = u;
         while (u-- > 0)
-            occupant[(int64_t)p->joint.cell[u] * RS_OCCUPANCY_STRIDE] = -1;
+            *rs_joint_here(j, u) = -1;
     }
     return error;
 }
@@ -200,7 +216,7 @@ static int read_units(rs_planner *p, const rs_planner_input *in, int32_t *unit)
 static int32_t find_candidate(const rs_planner *p, int32_t unit, int16_t op)
 {
     for (int32_t k = 0; k < p->joint.candidates[unit]; k++)
-        if (rs_joint_candidate(&p->joint, unit, k)->op == op)
+        if (rs_joint_op(&p->joint, unit, k) == op)
             return k;
     return -1;
 }
@@ -215,7 +231,7 @@ static void make_wait(rs_planner *p, int32_t unit)
     p->scratch[top++] = unit;
     while (top > 0) {
         int32_t u = p->scratch[--top];
-        const int32_t *here = j->occupant + (int64_t)j->cell[u] * RS_OCCUPANCY_STRIDE;
+        const int32_t *here = rs_joint_here(j, u);
         for (int d = 1; d <= p->ops.depth; d++) {
             if (here[d] >= 0 && here[d] != u) {
                 int32_t other = here[d];
@@ -241,10 +257,10 @@ static void continue_plan(rs_planner *p, const rs_planner_input *in)
         int32_t k = -1;
         if (is_held(p, u))
             k = 0;
-        else if (p->expected[u] == j->cell[u] * RS_HEADINGS + in->heading[u])
+        else if (p->expected[u] == j->place[u] * RS_HEADINGS + in->heading[u])
             k = find_candidate(p, u, p->left_over[u]);
         int depth;
-        if (k >= 0 && rs_joint_clash(j, u, k, &depth) == RS_CLASH_NONE)
+        if (k >= 0 && rs_joint_clash(j, u, rs_joint_op(j, u, k), &depth) == RS_CLASH_NONE)
             rs_joint_take(j, u, k);
         else
             make_wait(p, u);
@@ -257,6 +273,13 @@ static float priority_of(const rs_planner_input *in, int32_t unit)
     return priority > 0.0f ? priority < RS_PRIORITY_MAX ? priority : RS_PRIORITY_MAX : 0.0f;
 }
 
+/* Steps from the unit's goal to the end of its task. */
+static int32_t later_of(const rs_planner_input *in, int32_t unit)
+{
+    float steps = in->later ? in->later[unit] : 0.0f;
+    return steps > 0.0f ? steps < 0x8000 ? (int32_t)steps : 0x8000 : 0;
+}
+
 static int descending(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -264,13 +287,12 @@ static int descending(const void *a, const void *b)
 }
 
 /* Units that have waited beyond all measure go first, longest first, so that none starves. Of the
- * others the greater priority goes first, then the one nearer to its goal: it is soon out of the
- * way. */
+ * others the greater priority goes first, then the one nearer to the end of its task. */
 static void rank_units(rs_planner *p, const rs_planner_input *in)
 {
     for (int32_t u = 0; u < p->units; u++) {
-        int32_t steps = p->distance[u] / RS_STEP_COST;
-        if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->joint.cell[u] || p->goal[u] < 0) {
+        int32_t steps = p->distance[u] / RS_STEP_COST + later_of(in, u);
+        if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->cell[u] || p->goal[u] < 0) {
             p->waiting[u] = 0;
             p->patience[u] = RS_PATIENCE + RS_PATIENCE_FACTOR * (steps < 0x1000 ? steps : 0x1000);
         } else if (p->waiting[u] < 0xFFFF) {
@@ -294,17 +316,13 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
 }
 
 /* A unit that is held has one thing to do, and may always wait. Returns how many. */
-static int32_t list_held(const rs_planner *p, int32_t unit, int heading, rs_candidate *out)
+static int32_t list_held(const rs_planner *p, int32_t unit, int16_t *op, uint16_t *cost)
 {
-    int32_t cell = p->joint.cell[unit];
     int action = p->rescue.action[unit];
-    int32_t to = action == RS_FORWARD ? p->grid.next[cell * RS_HEADINGS + heading] : cell;
-    out[0] = (rs_candidate){.cost = 0, .op = p->ops.once[action]};
-    out[1] = (rs_candidate){.cost = RS_FAR, .op = p->ops.wait};
-    for (int d = 0; d < p->ops.depth; d++) {
-        out[0].path[d] = to;
-        out[1].path[d] = cell;
-    }
+    op[0] = p->ops.once[action];
+    op[1] = p->ops.wait;
+    cost[0] = 0;
+    cost[1] = UINT16_MAX;
     return action == RS_WAIT ? 1 : 2;
 }
 
@@ -313,7 +331,7 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
 {
     rs_joint *j = &p->joint;
     for (int32_t u = 0; u < p->units; u++) {
-        rs_situation s = {.cell = j->cell[u],
+        rs_situation s = {.cell = p->cell[u],
                           .heading = in->heading[u],
                           .goal = p->goal[u],
                           .loaded = in->loaded && in->loaded[u],
@@ -332,13 +350,28 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
             s.next_goal = p->next_goal[u];
             s.next_table = rs_tables_get(&p->tables, s.next_goal, s.loaded, s.goal);
         }
-        rs_candidate *out = j->candidate + (int64_t)u * p->ops.count;
-        j->candidates[u] = is_held(p, u) ? list_held(p, u, s.heading, out)
-                                         : rs_candidates(&p->grid, &p->ops, &s, out);
-        j->weight[u] = 1.0 + (double)priority_of(in, u);
-        if (s.goal >= 0)
-            j->weight[u] += RS_NEAR_WEIGHT / (1.0 + (double)p->distance[u] / RS_STEP_COST);
+        int16_t *op = j->op + (int64_t)u * p->ops.count;
+        uint16_t *cost = j->cost + (int64_t)u * p->ops.count;
+        j->candidates[u] = is_held(p, u) ? list_held(p, u, op, cost)
+                                         : rs_candidates(&p->grid, &p->ops, &s, op, cost);
     }
+}
+
+static void weigh_units(rs_planner *p, const rs_planner_input *in)
+{
+    double jam = (p->jam - RS_JAM_BEGIN) / (RS_JAM_FULL - RS_JAM_BEGIN);
+    jam = jam < 0.0 ? 0.0 : jam > 1.0 ? 1.0 : jam;
+    double power = RS_EVEN_POWER + (RS_STEEP_POWER - RS_EVEN_POWER) * jam;
+    for (int32_t u = 0; u < p->units; u++) {
+        double behind = 1.0 - (double)p->search.rank[u] / (p->units + 1);
+        p->joint.weight[u] =
+            (1.0 + (double)priority_of(in, u)) * (RS_LEAST_WEIGHT + pow(behind, power));
+    }
+}
+
+static int32_t random_unit(rs_planner *p)
+{
+    return (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
 }
 
 /* Simulated annealing over the units' operations: now and then a change for the worse is taken, the
@@ -361,7 +394,9 @@ static void improve(rs_planner *p, const rs_planner_input *in, double started)
                 break;
             heat = RS_HEAT * (1.0 - gone / span);
         }
-        int32_t u = (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
+        int32_t u = random_unit(p);
+        for (int k = 0; k < RS_PICKS && !rs_joint_cost(&p->joint, u, p->joint.held[u]); k++)
+            u = random_unit(p);
         double chance = (double)((next_random(p) >> 11) + 1) * 0x1p-53;
         /* The first of all only takes what is better: it is on its way in bounded time. */
         double slack = p->search.rank[u] == 0 ? -0.5 : -heat * log(chance);
@@ -370,22 +405,27 @@ static void improve(rs_planner *p, const rs_planner_input *in, double started)
     p->stats.attempts = attempts;
 }
 
-static void write_actions(rs_planner *p, const rs_planner_input *in, uint8_t *action)
+static void write_actions(rs_planner *p, uint8_t *action)
 {
     rs_joint *j = &p->joint;
     for (int32_t u = 0; u < p->units; u++)
-        action[u] = p->ops.first[rs_joint_candidate(j, u, j->held[u])->op];
-    if (!rs_joint_safe(j, in->heading, action, p->claimed)) {
+        action[u] = p->ops.first[rs_joint_op(j, u, j->held[u])];
+    if (!rs_joint_safe(j, action, p->claimed)) {
         p->stats.rejected++;
         memset(action, RS_WAIT, (size_t)p->units);
     }
     for (int32_t u = 0; u < p->units; u++) {
-        const rs_candidate *c = rs_joint_candidate(j, u, j->held[u]);
         int turned = action[u] == RS_TURN_CW ? 1 : action[u] == RS_TURN_CCW ? 3 : 0;
-        p->expected[u] = c->path[0] * RS_HEADINGS + ((in->heading[u] + turned) & 3);
-        p->left_over[u] = p->ops.tail[c->op];
+        int32_t ahead = j->heading[u] == RS_EAST    ? 1
+                        : j->heading[u] == RS_SOUTH ? p->grid.width
+                        : j->heading[u] == RS_WEST  ? -1
+                                                    : -p->grid.width;
+        int32_t place = j->place[u] + (action[u] == RS_FORWARD ? ahead : 0);
+        p->expected[u] = place * RS_HEADINGS + ((j->heading[u] + turned) & 3);
+        p->left_over[u] = p->ops.tail[rs_joint_op(j, u, j->held[u])];
+        p->jam += ((action[u] == RS_WAIT) - p->jam) / (RS_JAM_MEMORY * p->units);
         if (action[u] == RS_FORWARD)
-            rs_flow_move(&p->flow, j->cell[u], in->heading[u]);
+            rs_flow_move(&p->flow, p->cell[u], j->heading[u]);
     }
     rs_flow_step(&p->flow, &p->tables);
 }
@@ -402,7 +442,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     read_mask(&p->grid, in->standing, p->standing);
     if (read_mask(&p->grid, in->blocked, p->blocked))
         rs_tables_forget(&p->tables);
-    rs_rescue_floor floor = {.cell = j->cell, .goal = p->goal, .heading = in->heading,
+    rs_rescue_floor floor = {.cell = p->cell, .goal = p->goal, .heading = in->heading,
                              .loaded = in->loaded, .frozen = in->frozen,
                              .standing = p->standing, .blocked = p->blocked,
                              .occupant = j->occupant, .stride = RS_OCCUPANCY_STRIDE};
@@ -410,6 +450,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     list_candidates(p, in);
     rs_rescue_watch(&p->rescue, &floor, p->distance, p->overdue);
     rank_units(p, in);
+    weigh_units(p, in);
     continue_plan(p, in);
     int64_t look = 0;
     for (int32_t i = 0; i < p->units; i++) {
@@ -422,10 +463,10 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
             rs_search_yield(&p->search, p->order[i]);
     }
     improve(p, in, started);
-    write_actions(p, in, action);
+    write_actions(p, action);
     for (int32_t u = 0; u < p->units; u++) {
         rs_joint_drop(j, u);
-        j->occupant[(int64_t)j->cell[u] * RS_OCCUPANCY_STRIDE] = -1;
+        *rs_joint_here(j, u) = -1;
     }
     p->stats.tables = (int64_t)p->tables.builds;
     p->stats.rescues = p->rescue.rescues;

@@ -28,6 +28,7 @@ typedef struct {
     const uint8_t *heading;   /* [units] */
     const int32_t *goal;      /* [units] grid index, or -1 */
     const int32_t *next_goal; /* [units] where it goes on to from its goal, or -1; or NULL */
+    const float *later;       /* [units] steps from the goal to the end of the task, or NULL */
     const uint8_t *loaded;    /* [units] or NULL */
     const uint8_t *frozen;    /* [units] or NULL */
     const float *priority;    /* [units] or NULL */

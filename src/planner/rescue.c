@@ -444,9 +444,9 @@ static int search(rs_rescue *r)
 
 /* --- stages -------------------------------------------------------------------------------- */
 
-static int is_wall(const rs_rescue_floor *f, int32_t cell)
+static int is_wall(const rs_rescue *r, const rs_rescue_floor *f, int32_t cell)
 {
-    int32_t unit = f->occupant[(int64_t)cell * f->stride];
+    int32_t unit = f->occupant[(int64_t)r->grid->place_of[cell] * f->stride];
     return f->blocked[cell] || (unit >= 0 && f->frozen && f->frozen[unit]);
 }
 
@@ -460,7 +460,7 @@ static void measure(rs_rescue *r, const rs_rescue_floor *f, int laden)
     r->queue[tail++] = r->goal;
     while (head < tail) {
         int32_t to = r->queue[head++];
-        if (is_wall(f, to) || !may_stand(r, laden, r->goal, to))
+        if (is_wall(r, f, to) || !may_stand(r, laden, r->goal, to))
             continue;
         for (int h = 0; h < RS_HEADINGS; h++) {
             int32_t from = g->prev[to * RS_HEADINGS + h];
@@ -551,8 +551,8 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
     r->members = 0;
     enlist(r, f, u);
     for (int32_t c = 0; c < g->cells; c++) {
-        int32_t other = f->occupant[(int64_t)c * f->stride];
-        r->open[c] = r->mark[c] && !is_wall(f, c);
+        int32_t other = f->occupant[(int64_t)r->grid->place_of[c] * f->stride];
+        r->open[c] = r->mark[c] && !is_wall(r, f, c);
         if (r->open[c] && other >= 0 && other != u)
             enlist(r, f, other);
     }
@@ -657,7 +657,7 @@ static int follow_script(rs_rescue *r, const rs_rescue_floor *f)
                        (r->grid->storage[m->to] && m->to != f->goal[u]))))
             return 0;
         int turns = (m->heading - f->heading[u]) & 3;
-        int32_t there = f->occupant[(int64_t)m->to * f->stride];
+        int32_t there = f->occupant[(int64_t)r->grid->place_of[m->to] * f->stride];
         if (f->frozen && f->frozen[u])
             continue;
         if (turns) {

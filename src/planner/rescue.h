@@ -24,7 +24,7 @@ typedef struct {
     const uint8_t *loaded;      /* [units] or NULL */
     const uint8_t *frozen;      /* [units] or NULL */
     const uint8_t *standing, *blocked;
-    const int32_t *occupant;    /* [cells*stride] unit in the cell, or -1 */
+    const int32_t *occupant;    /* [places*stride] unit in the place, or -1 */
     int32_t stride;
 } rs_rescue_floor;
 

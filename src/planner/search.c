@@ -43,19 +43,25 @@ static void mark_dead(uint64_t *dead, const rs_operations *ops, int16_t op, int 
     }
 }
 
-static void add_link(rs_search *s, int32_t length, int32_t unit, double before)
+/* Appends the unit to the chain. The units before it change the weighted sum by `before`; with its
+ * own change that may be `slack` at most. */
+static void add_link(rs_search *s, int32_t length, int32_t unit, double before, double slack)
 {
     rs_link *link = &s->chain[length];
-    memset(link, 0, sizeof *link);
+    rs_joint *j = s->joint;
     link->unit = unit;
-    link->old = s->joint->held[unit];
+    link->next = 0;
+    link->old = j->held[unit];
     link->before = before;
+    double limit = rs_joint_cost(j, unit, link->old) + (slack - before) / j->weight[unit];
+    link->limit = limit < 0.0 ? -1 : limit < UINT16_MAX ? (int32_t)limit : UINT16_MAX;
+    memset(link->dead, 0, sizeof link->dead);
     if (s->visited[unit] != s->attempt)
         s->visits[unit] = 0;
     s->visited[unit] = s->attempt;
     s->visits[unit]++;
     s->chained[unit] = 1;
-    rs_joint_drop(s->joint, unit);
+    rs_joint_drop(j, unit);
 }
 
 static int may_push(const rs_search *s, int32_t unit, int32_t floor_rank)
@@ -78,34 +84,33 @@ static int search_chain(rs_search *s, int32_t root, int32_t root_last, int32_t f
         s->attempt = 1;
     }
     s->work++;
-    add_link(s, length++, root, 0.0);
+    add_link(s, length++, root, 0.0, slack);
     while (length > 0) {
         rs_link *link = &s->chain[length - 1];
-        int32_t unit = link->unit, pushed = -1;
+        int32_t unit = link->unit, pushed = -1, k = link->next;
         int32_t last = length == 1 ? root_last : j->candidates[unit];
-        double weight = j->weight[unit], old_cost = rs_joint_candidate(j, unit, link->old)->cost;
-        while (link->next < last) {
-            int32_t k = link->next++;
-            const rs_candidate *c = rs_joint_candidate(j, unit, k);
-            double sum = link->before + weight * (c->cost - old_cost);
-            if (sum > slack)
-                break;
-            if ((link->dead[c->op / 64] >> (c->op % 64)) & 1 || (length == 1 && k == link->old))
+        const int16_t *ops = j->op + (int64_t)unit * j->ops->count;
+        const uint16_t *costs = j->cost + (int64_t)unit * j->ops->count;
+        for (; k < last && costs[k] <= link->limit; k++) {
+            int16_t op = ops[k];
+            if ((link->dead[op / 64] >> (op % 64)) & 1 || (length == 1 && k == link->old))
                 continue;
-            int depth;
+            int depth = 0;
             s->work++;
-            int32_t other = rs_joint_clash(j, unit, k, &depth);
+            int32_t other = rs_joint_clash(j, unit, op, &depth);
             if (other == RS_CLASH_NONE) {
                 rs_joint_take(j, unit, k);
                 found = 1;
                 break;
             }
             if (other == RS_CLASH_MANY || !may_push(s, other, floor_rank)) {
-                mark_dead(link->dead, j->ops, c->op, depth);
+                mark_dead(link->dead, j->ops, op, depth);
             } else if (length < RS_CHAIN_MAX && pushes < RS_PUSHES_MAX) {
+                double sum = link->before + j->weight[unit] * (costs[k] - costs[link->old]);
                 pushed = other;
                 pushes++;
-                add_link(s, length++, other, sum);
+                link->next = k + 1;
+                add_link(s, length++, other, sum, slack);
                 rs_joint_take(j, unit, k);
                 break;
             }

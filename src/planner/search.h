@@ -14,6 +14,7 @@ typedef struct {
     int32_t unit;
     int32_t next;   /* candidate to try next */
     int32_t old;    /* candidate held before */
+    int32_t limit;  /* greatest cost that keeps the weighted sum within bounds */
     double before;  /* change of the weighted sum by the units below on the chain */
     uint64_t dead[RS_OPS_MAX / 64]; /* operations that begin with actions known to be impossible */
 } rs_link;

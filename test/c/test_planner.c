@@ -11,7 +11,7 @@ static void operations_are_distinct_and_closed_under_their_tails(void)
     static const int counts[] = {0, 0, 12, 31, 88, 249};
     for (int depth = 2; depth <= RS_DEPTH_MAX; depth++) {
         rs_operations ops;
-        rs_operations_init(&ops, depth);
+        rs_operations_init(&ops, depth, 10);
         if (depth > 2)
             CHECK_EQUAL(ops.count, counts[depth]);
         CHECK_EQUAL(ops.first[ops.wait], RS_WAIT);
