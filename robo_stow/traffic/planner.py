@@ -362,4 +362,4 @@ class Planner:
         """Counters of the last step and since the planner was made."""
         raw = _Stats()
         self._core.rs_planner_get_stats(self._handle, ctypes.byref(raw))
-        return PlannerStats(*(getattr(raw, name) for name, _ in _Stats._fields_))
+        return PlannerStats(*(getattr(raw, field[0]) for field in _Stats._fields_))

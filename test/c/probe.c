@@ -21,7 +21,7 @@ typedef struct {
 static void open_probe(probe *p, const probe_floor *f)
 {
     rs_grid_init(&p->grid, f->width, f->height, f->exits, f->storage, NULL);
-    rs_operations_init(&p->ops, f->depth);
+    rs_operations_init(&p->ops, f->depth, f->width);
     p->standing = calloc((size_t)p->grid.cells + 1, 1);
     p->blocked = calloc((size_t)p->grid.cells + 1, 1);
     for (int32_t c = 0; c < p->grid.cells; c++) {
@@ -38,7 +38,7 @@ static void close_probe(probe *p)
 }
 
 static int32_t list(const probe *p, int32_t cell, int32_t heading, int32_t goal, int loaded,
-                    int frozen, rs_candidate *out)
+                    int frozen, int16_t *op, uint16_t *cost)
 {
     rs_table none = {0};
     rs_situation unit = {.cell = p->grid.id_of[cell], .heading = heading, .goal = -1,
@@ -50,7 +50,7 @@ static int32_t list(const probe *p, int32_t cell, int32_t heading, int32_t goal,
         unit.goal = p->grid.id_of[goal];
         unit.table = rs_tables_get(&tables, unit.goal, loaded, unit.cell);
     }
-    int32_t count = rs_candidates(&p->grid, &p->ops, &unit, out);
+    int32_t count = rs_candidates(&p->grid, &p->ops, &unit, op, cost);
     rs_tables_free(&tables);
     return count;
 }
@@ -62,18 +62,26 @@ static void actions_of(const rs_operations *ops, int16_t op, uint8_t *actions)
         actions[d] = ops->first[op];
 }
 
+/* Where an operation leads: cells, [depth]. */
+static void cells_of(const rs_operations *ops, int16_t op, int32_t cell, int32_t heading,
+                     int32_t *cells)
+{
+    for (int d = 0; d < ops->depth; d++)
+        cells[d] = cell + (ops->slot[heading][op][d] - d - 1) / RS_OCCUPANCY_STRIDE;
+}
+
 /* The candidates of one unit: their actions and cells, [count*depth] each. */
 int32_t probe_candidates(const probe_floor *f, int32_t cell, int32_t heading, int32_t goal,
                          int32_t loaded, int32_t frozen, uint8_t *actions, int32_t *cells)
 {
-    static rs_candidate found[RS_OPS_MAX];
+    static int16_t found[RS_OPS_MAX];
+    static uint16_t cost[RS_OPS_MAX];
     probe p;
     open_probe(&p, f);
-    int32_t count = list(&p, cell, heading, goal, loaded, frozen, found);
+    int32_t count = list(&p, cell, heading, goal, loaded, frozen, found, cost);
     for (int32_t k = 0; k < count; k++) {
-        actions_of(&p.ops, found[k].op, actions + k * f->depth);
-        for (int d = 0; d < f->depth; d++)
-            cells[k * f->depth + d] = p.grid.place_of[found[k].path[d]];
+        actions_of(&p.ops, found[k], actions + k * f->depth);
+        cells_of(&p.ops, found[k], cell, heading, cells + k * f->depth);
     }
     close_probe(&p);
     return count;
@@ -90,19 +98,21 @@ int32_t probe_plan(const probe_floor *f, int32_t units, const int32_t *cell, con
     open_probe(&p, f);
     rs_joint_init(&joint, &p.grid, &p.ops, units, f->allow_rotation);
     for (int32_t u = 0; u < units; u++) {
-        joint.cell[u] = p.grid.id_of[cell[u]];
-        joint.occupant[(int64_t)joint.cell[u] * RS_OCCUPANCY_STRIDE] = u;
-        joint.candidates[u] = list(&p, cell[u], heading[u], goal[u], loaded[u], 0,
-                                   joint.candidate + (int64_t)u * p.ops.count);
+        int64_t first = (int64_t)u * p.ops.count;
+        joint.place[u] = cell[u];
+        joint.heading[u] = (uint8_t)heading[u];
+        *rs_joint_here(&joint, u) = u;
+        joint.candidates[u] = list(&p, cell[u], heading[u], goal[u], loaded[u], 0, joint.op + first,
+                                   joint.cost + first);
     }
     for (int32_t u = 0; u < units; u++) {
         int32_t k = choice[u] % joint.candidates[u];
         int depth = 0;
-        clash[u] = rs_joint_clash(&joint, u, k, &depth);
+        int16_t op = rs_joint_op(&joint, u, k);
+        clash[u] = rs_joint_clash(&joint, u, op, &depth);
         if (clash[u] == RS_CLASH_NONE)
             rs_joint_take(&joint, u, k);
-        for (int d = 0; d < f->depth; d++)
-            taken[u * f->depth + d] = p.grid.place_of[rs_joint_candidate(&joint, u, k)->path[d]];
+        cells_of(&p.ops, op, cell[u], heading[u], taken + u * f->depth);
     }
     rs_joint_free(&joint);
     close_probe(&p);
@@ -117,14 +127,16 @@ int32_t probe_safe(const probe_floor *f, int32_t units, const int32_t *cell, con
     rs_joint joint;
     open_probe(&p, f);
     rs_joint_init(&joint, &p.grid, &p.ops, units, f->allow_rotation);
-    int32_t *claimed = malloc(((size_t)p.grid.cells + 1) * sizeof *claimed);
-    memset(claimed, -1, ((size_t)p.grid.cells + 1) * sizeof *claimed);
+    int32_t places = f->width * f->height;
+    int32_t *claimed = malloc((size_t)places * sizeof *claimed);
+    memset(claimed, -1, (size_t)places * sizeof *claimed);
     for (int32_t u = 0; u < units; u++) {
-        joint.cell[u] = p.grid.id_of[cell[u]];
-        joint.occupant[(int64_t)joint.cell[u] * RS_OCCUPANCY_STRIDE] = u;
+        joint.place[u] = cell[u];
+        joint.heading[u] = heading[u];
+        *rs_joint_here(&joint, u) = u;
     }
-    int safe = rs_joint_safe(&joint, heading, action, claimed);
-    for (int32_t c = 0; c < p.grid.cells; c++)
+    int safe = rs_joint_safe(&joint, action, claimed);
+    for (int32_t c = 0; c < places; c++)
         safe = claimed[c] == -1 ? safe : -1;
     free(claimed);
     rs_joint_free(&joint);
