@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import OFFSET, Floor, Unit, judge, reachable
 
+from robo_stow import native
 from robo_stow.traffic.planner import Planner
 
 BOUND = 1500
@@ -218,6 +221,53 @@ def test_a_unit_without_a_way_does_not_keep_others_from_theirs() -> None:
     moves = ((at["a"], at["b"]), (at["b"], at["e"]), (at["e"], at["d"]), (at["d"], at["c"]))
     arrived = drive(floor, facing(floor, *moves), BOUND)
     assert not arrived[0] and all(arrived[1:])
+
+
+def confined(floor: Floor, units: int) -> int:
+    """Moves beyond which there is too little room for so many units, as loading counts them."""
+    none = np.zeros(2, np.int32)
+    places = (floor.width, floor.height, floor.exits.ctypes.data_as(ctypes.c_void_p))
+    return native.load().rs_confined_moves(
+        *places, units, 0, *(ctypes.c_void_p(none.ctypes.data) for _ in range(2))
+    )
+
+
+def test_confined_moves_are_those_without_room_beyond() -> None:
+    ring, _ = read(">>v", "^#v", "^<<")
+    assert confined(ring, 7) == 0 and confined(ring, 8) == 8  # without `from` 7 cells are left
+    dead_end, _ = read(">>..", "^#v#", "^<<#")
+    assert confined(dead_end, 1) == 0 and confined(dead_end, 2) > 0
+
+
+def streets(width: int, height: int, blocks: np.random.Generator | None) -> Floor:
+    """One-way streets, rows and columns in alternating directions, an open ring round them."""
+    row, col = np.divmod(np.arange(width * height), width)
+    exits = np.where(row % 2 == 0, 1, 4) | np.where(col % 2 == 1, 2, 8)
+    exits[col == width - 1] &= ~1
+    exits[col == 0] &= ~4
+    exits[row == 0] &= ~8
+    exits[row == height - 1] &= ~2
+    if blocks is not None:
+        inner = np.flatnonzero((row > 0) & (row < height - 1) & (col > 0) & (col < width - 1))
+        exits[blocks.choice(inner, len(inner) // 6, replace=False)] = 0
+    return Floor(width, height, exits.astype(np.uint8), allow_rotation=False)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.sampled_from([(4, 4), (6, 4), (6, 6)]), st.booleans(), st.integers(0, 2**32 - 1))
+def test_all_arrive_where_no_move_is_confined(
+    size: tuple[int, int], blocked: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    floor = streets(*size, rng if blocked else None)
+    free = np.flatnonzero(floor.exits)
+    count = 1
+    while count < len(free) - 1 and confined(floor, count + 2) == 0:
+        count += 1
+    assume(confined(floor, count + 1) == 0)
+    cells, goals = (rng.choice(free, count, replace=False).tolist() for _ in range(2))
+    units = [Unit(*fields) for fields in zip(cells, rng.integers(0, 4, count), goals, strict=True)]
+    assert all(drive(floor, units, 40 * len(free) + 200 * count, seed=seed))
 
 
 @settings(deadline=None, max_examples=4)

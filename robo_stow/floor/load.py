@@ -7,6 +7,7 @@ The fields of a building file are those of `SCHEMA`, all of them required, with 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import re
 from collections.abc import Hashable, Mapping
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
+from robo_stow import native
 from robo_stow.errors import InputError
 from robo_stow.floor import layout
 from robo_stow.floor.building import (
@@ -688,9 +690,33 @@ def _check_network(reader: _Reader, grid: Grid) -> None:
         )
 
 
+def _confined_moves(grid: Grid, units: int) -> tuple[int, list[tuple[int, int]]]:
+    """Moves on the roads beyond which so many units could lock each other up: number, some."""
+    most = 3
+    exits = np.where(grid.kind == CellKind.TRAVEL, grid.exits, 0).astype(np.uint8)
+    ends = np.zeros((2, most), np.int32)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (exits, ends[0], ends[1])]
+    sizes = [ctypes.c_int32(n) for n in (grid.width, grid.height, units + 1, most)]
+    found = int(
+        native.load().rs_confined_moves(*sizes[:2], pointers[0], *sizes[2:], *pointers[1:])
+    )
+    if found < 0:
+        raise MemoryError("no memory to check the roads")
+    return found, [(int(a), int(b)) for a, b in ends.T[:found].tolist()]
+
+
 def warnings(building: Building) -> list[str]:
     """What is allowed but likely a mistake, one line each."""
     out = []
+    confined, moves = _confined_moves(building.grid, building.units)
+    if confined:
+        width = building.grid.width
+        shown = ", ".join(f"{divmod(a, width)} to {divmod(b, width)}" for a, b in moves)
+        out.append(
+            f"roads: {confined} moves between travel cells (row, column) lead where {building.units} "
+            "units can shut one another in, so that it is not certain that every unit arrives: "
+            f"{shown}{', ...' if confined > len(moves) else ''}"
+        )
     kind = building.grid.kind
     roads = int(np.count_nonzero(kind == CellKind.TRAVEL))
     storage = int(np.count_nonzero(kind == CellKind.STORAGE))

@@ -358,7 +358,9 @@ static int apply(rs_rescue *r, int32_t macro)
 
 static void add_node(rs_rescue *r, int32_t parent, int32_t macro, int32_t cost)
 {
-    int32_t n = r->nodes++, f = cost + RS_STEPS_WEIGHT * r->steps[r->at[0]];
+    int32_t n = r->nodes++, steps = r->steps[r->at[0]], f = cost + RS_STEPS_WEIGHT * steps;
+    if (n == 0 || steps < r->steps[r->arrangement[(int64_t)r->closest * r->members]])
+        r->closest = n;
     if (f >= RS_COSTS)
         f = RS_COSTS - 1;
     r->node[n] = (rs_rescue_node){parent, macro, cost, -1};
@@ -421,10 +423,14 @@ static int expand(rs_rescue *r, int32_t n)
     int32_t far = r->steps[r->at[0]];
     while (runs > RS_RUN && (INT32_C(1) << (runs - RS_RUN)) / 2 >= far)
         runs--;
-    for (int m = runs; m > RS_RUN && result == RS_GOING_ON; m--)
+    /* Runs save much when they succeed, and cost much when they fail: half of the work is for
+     * going on cell by cell. */
+    int with_runs = r->work < r->work_limit / 2;
+    for (int m = runs; with_runs && m > RS_RUN && result == RS_GOING_ON; m--)
         result = try_macro(r, n, m);
     for (int m = 0; m <= RS_VACATE && result == RS_GOING_ON; m++)
-        result = try_macro(r, n, m);
+        if (with_runs || m < RS_CORRIDOR || m == RS_VACATE)
+            result = try_macro(r, n, m);
     int32_t singles = r->members <= RS_SINGLES_MAX ? RS_HEADINGS * r->members : 0;
     for (int32_t m = RS_HEADINGS; m < singles && result == RS_GOING_ON; m++)
         result = try_macro(r, n, RS_SINGLE + m);
@@ -564,7 +570,7 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
     r->work = r->nodes = 0;
     r->work_limit = RS_WORK[r->level];
     if (r->level == RS_LAST) /* enough to go to the goal cell by cell, once */
-        r->work_limit += INT64_C(32) * (r->steps[here] + 1) * g->cells;
+        r->work_limit += INT64_C(64) * (r->steps[here] + 1) * g->cells;
     r->least = RS_COSTS;
     r->stage = RS_RESCUE_SEARCH;
     load(r, r->start);
@@ -572,11 +578,11 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
     add_node(r, -1, 0, 0);
 }
 
-/* The moves from the beginning to the arrangement found last, as a script. 0: too many. */
-static int write_script(rs_rescue *r)
+/* The moves from the beginning to an arrangement as a script. 0: too many. */
+static int write_script(rs_rescue *r, int32_t n)
 {
     int32_t length = 0;
-    for (int32_t n = r->nodes - 1; n > 0; n = r->node[n].parent)
+    for (; n > 0; n = r->node[n].parent)
         r->path[length++] = r->node[n].macro;
     load(r, r->start);
     r->script_moves = 0;
@@ -612,9 +618,7 @@ static int go_on_searching(rs_rescue *r, const rs_rescue_floor *f)
         if (f->cell[r->member[i]] != r->start[i])
             return 0;
     int result = search(r);
-    if (result == RS_FOUND && write_script(r))
-        return 1;
-    if (result == RS_GOING_ON)
+    if (result == RS_GOING_ON || (result == RS_FOUND && write_script(r, r->nodes - 1)))
         return 1;
     if (r->level < RS_LAST) {
         r->tries[r->first] = (uint8_t)(r->level + 1);
@@ -623,7 +627,9 @@ static int go_on_searching(rs_rescue *r, const rs_rescue_floor *f)
         begin(r, f);
         return 1;
     }
-    return 0;
+    /* Not all is known that can be done: nearer is better than not at all. */
+    return result == RS_FAILED && r->least < RS_COSTS && r->closest > 0 &&
+           write_script(r, r->closest);
 }
 
 /* The next action of every unit of the script; 0 when it is over or cannot be carried out. */
@@ -685,13 +691,17 @@ void rs_rescue_step(rs_rescue *r, const rs_rescue_floor *f)
     }
     if (r->stage == RS_RESCUE_SCRIPT && !follow_script(r, f)) {
         int32_t u = r->first;
-        if (r->script_first < r->script_moves)
-            give_up(r);
-        else
+        int carried_out = r->script_first == r->script_moves;
+        if (carried_out)
             r->rescues++;
+        else
+            give_up(r);
         if (r->tries[u] < RS_LAST)
             r->tries[u]++;
+        int further = carried_out && r->level == RS_LAST && f->goal[u] == r->goal &&
+                      f->cell[u] != r->goal;
         finish(r);
+        r->wanted = further ? u : -1;
     }
     for (int32_t c = 0; r->stage != RS_RESCUE_IDLE && c < r->grid->cells; c++)
         r->closed[c] = f->blocked[c] | r->mark[c];

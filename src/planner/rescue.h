@@ -80,6 +80,7 @@ typedef struct {
     /* Arrangements met. */
     rs_rescue_node *node;
     int32_t nodes, nodes_limit, least;
+    int32_t closest;      /* the one with the first unit nearest to its goal, the first of these */
     int32_t *arrangement; /* [nodes*members] */
     int64_t room;         /* numbers that fit into it */
     int32_t *bucket;      /* by cost and steps left, first of a list in order of arrival */
