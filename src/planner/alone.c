@@ -13,6 +13,7 @@ typedef struct {
     int32_t *head;   /* buckets by time plus distance as the crow flies */
     int32_t buckets;
     int32_t *next, *state, size, room;
+    int loaded;      /* storage cells are closed but for the goal */
 } rs_alone;
 
 static int reach(rs_alone *s, int32_t state, int32_t time, int32_t goal)
@@ -59,7 +60,7 @@ static int travel(rs_alone *s, int32_t from, int32_t to, int32_t ready[RS_HEADIN
             error |= reach(s, cell * RS_HEADINGS + ((heading + 1) & 3), time + 1, to);
             error |= reach(s, cell * RS_HEADINGS + ((heading + 3) & 3), time + 1, to);
             int32_t next = s->grid.next[state];
-            if (next >= 0)
+            if (next >= 0 && !(s->loaded && s->grid.storage[next] && next != to))
                 error |= reach(s, next * RS_HEADINGS + heading, time + 1, to);
         }
     }
@@ -83,25 +84,42 @@ static void stay(int32_t ready[RS_HEADINGS])
     }
 }
 
+static int alone_init(rs_alone *s, int32_t width, int32_t height, const uint8_t *exits,
+                      const uint8_t *storage, int32_t steps)
+{
+    memset(s, 0, sizeof *s);
+    if (rs_grid_init(&s->grid, width, height, exits, storage, NULL))
+        return -1;
+    size_t states = ((size_t)s->grid.cells + 1) * RS_HEADINGS;
+    s->buckets = steps + 1;
+    s->room = (int32_t)(4 * states);
+    s->time = malloc(states * sizeof *s->time);
+    s->touched = malloc(states * sizeof *s->touched);
+    s->head = malloc((size_t)s->buckets * sizeof *s->head);
+    s->next = malloc((size_t)s->room * sizeof *s->next);
+    s->state = malloc((size_t)s->room * sizeof *s->state);
+    if (!s->time || !s->touched || !s->head || !s->next || !s->state)
+        return -1;
+    memset(s->time, -1, states * sizeof *s->time);
+    return 0;
+}
+
+static void alone_free(rs_alone *s)
+{
+    free(s->time);
+    free(s->touched);
+    free(s->head);
+    free(s->next);
+    free(s->state);
+    rs_grid_free(&s->grid);
+}
+
 int rs_alone_round_robin(int32_t width, int32_t height, const uint8_t *exits, int32_t units,
                          const int32_t *start, int64_t errands, const int32_t *errand,
                          int32_t steps, int32_t *done)
 {
     rs_alone s;
-    memset(&s, 0, sizeof s);
-    if (rs_grid_init(&s.grid, width, height, exits, NULL, NULL))
-        return -1;
-    size_t states = ((size_t)s.grid.cells + 1) * RS_HEADINGS;
-    s.buckets = steps + 1;
-    s.room = (int32_t)(4 * states);
-    s.time = malloc(states * sizeof *s.time);
-    s.touched = malloc(states * sizeof *s.touched);
-    s.head = malloc((size_t)s.buckets * sizeof *s.head);
-    s.next = malloc((size_t)s.room * sizeof *s.next);
-    s.state = malloc((size_t)s.room * sizeof *s.state);
-    int error = s.time && s.touched && s.head && s.next && s.state ? 0 : -1;
-    if (!error)
-        memset(s.time, -1, states * sizeof *s.time);
+    int error = alone_init(&s, width, height, exits, NULL, steps);
     int32_t places = width * height;
     for (int32_t u = 0; u < units && !error; u++) {
         int32_t ready[RS_HEADINGS] = {0, -1, -1, -1};
@@ -125,11 +143,32 @@ int rs_alone_round_robin(int32_t width, int32_t height, const uint8_t *exits, in
             done[u] += left && !error;
         }
     }
-    free(s.time);
-    free(s.touched);
-    free(s.head);
-    free(s.next);
-    free(s.state);
-    rs_grid_free(&s.grid);
+    alone_free(&s);
+    return error;
+}
+
+int rs_alone_legs(int32_t width, int32_t height, const uint8_t *exits, const uint8_t *storage,
+                  int32_t legs, const int32_t *from, const uint8_t *heading, const int32_t *to,
+                  const uint8_t *loaded, int32_t steps, int32_t *time)
+{
+    rs_alone s;
+    int32_t places = width * height;
+    int error = alone_init(&s, width, height, exits, storage, steps);
+    for (int32_t i = 0; i < legs && !error; i++) {
+        int32_t ready[RS_HEADINGS] = {-1, -1, -1, -1};
+        if (from[i] < 0 || from[i] >= places || s.grid.id_of[from[i]] < 0 || to[i] < 0 ||
+            to[i] >= places || s.grid.id_of[to[i]] < 0) {
+            error = -2;
+            break;
+        }
+        ready[heading[i] & 3] = 0;
+        s.loaded = loaded[i];
+        error = travel(&s, s.grid.id_of[from[i]], s.grid.id_of[to[i]], ready);
+        time[i] = -1;
+        for (int h = 0; h < RS_HEADINGS; h++)
+            if (ready[h] >= 0 && (time[i] < 0 || ready[h] < time[i]))
+                time[i] = ready[h];
+    }
+    alone_free(&s);
     return error;
 }

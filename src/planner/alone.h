@@ -12,4 +12,10 @@ int rs_alone_round_robin(int32_t width, int32_t height, const uint8_t *exits, in
                          const int32_t *start, int64_t errands, const int32_t *errand,
                          int32_t steps, int32_t *done);
 
+/* For every leg: the steps of a unit from `from`, facing `heading`, to `to`, or -1 when there is no
+ * way in at most `steps`; a loaded one enters no storage cell but the goal. Returns as above. */
+int rs_alone_legs(int32_t width, int32_t height, const uint8_t *exits, const uint8_t *storage,
+                  int32_t legs, const int32_t *from, const uint8_t *heading, const int32_t *to,
+                  const uint8_t *loaded, int32_t steps, int32_t *time);
+
 #endif
