@@ -697,9 +697,7 @@ def _confined_moves(grid: Grid, units: int) -> tuple[int, list[tuple[int, int]]]
     ends = np.zeros((2, most), np.int32)
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (exits, ends[0], ends[1])]
     sizes = [ctypes.c_int32(n) for n in (grid.width, grid.height, units + 1, most)]
-    found = int(
-        native.load().rs_confined_moves(*sizes[:2], pointers[0], *sizes[2:], *pointers[1:])
-    )
+    found = int(native.load().rs_confined_moves(*sizes[:2], pointers[0], *sizes[2:], *pointers[1:]))
     if found < 0:
         raise MemoryError("no memory to check the roads")
     return found, [(int(a), int(b)) for a, b in ends.T[:found].tolist()]
