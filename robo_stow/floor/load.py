@@ -711,9 +711,9 @@ def warnings(building: Building) -> list[str]:
         width = building.grid.width
         shown = ", ".join(f"{divmod(a, width)} to {divmod(b, width)}" for a, b in moves)
         out.append(
-            f"roads: {confined} moves between travel cells (row, column) lead where {building.units} "
-            "units can shut one another in, so that it is not certain that every unit arrives: "
-            f"{shown}{', ...' if confined > len(moves) else ''}"
+            f"roads: {confined} moves between travel cells (row, column) lead where "
+            f"{building.units} units can shut one another in: it is not certain that every unit "
+            f"arrives: {shown}{', ...' if confined > len(moves) else ''}"
         )
     kind = building.grid.kind
     roads = int(np.count_nonzero(kind == CellKind.TRAVEL))
