@@ -114,7 +114,7 @@ def test_clashes_are_those_of_the_rules(probe: ctypes.CDLL, situation: tuple, de
     n = len(units)
     c_floor, _masks = as_c(floor, depth)
     cell = np.array([unit.cell for unit in units], np.int32)
-    heading = np.array([unit.heading for unit in units], np.uint8)
+    heading = np.array([unit.heading for unit in units], np.int32)
     goal = np.array([unit.goal for unit in units], np.int32)
     loaded = np.array([unit.loaded for unit in units], np.uint8)
     # Mostly good choices: units that move on get into each other's way more often.
