@@ -367,6 +367,7 @@ class Scan:
     work: int
     result: ScanResult
     quantity: int  # pieces really moved
+    damaged: int = 0  # pick: pieces found damaged and put aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,8 +447,8 @@ class CancelRequest:
 class PickRequest:
     """Book a pick: ``quantity`` pieces from ``bin`` into the order's tote.
 
-    ``short`` pieces were expected in the bin and not found: booked as an adjustment with reason
-    "short pick", and their reservation ends.
+    ``short`` pieces were expected in the bin and cannot be had: booked as an adjustment with reason
+    "short pick", of which ``damaged`` with reason "damage"; their reservation ends.
     """
 
     key: str
@@ -456,6 +457,7 @@ class PickRequest:
     sku: str
     quantity: int
     short: int
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.fulfilment.podchoice import Candidates, best_candidate
+from robo_stow.fulfilment.rolling import best_of_cover
 from robo_stow.fulfilment.stations import PickStationCore, StowStationCore
 from robo_stow.messages import (
     Alarm,
@@ -729,6 +731,108 @@ def test_lines_of_many_orders_are_picked_from_one_visit_of_a_pod() -> None:
         carried = world.pod_cell[5] < 0
     world.check_end()
     assert lifts <= 2
+
+
+def one_pod(world: World, pod: int, goods: dict[str, tuple[int, int]]) -> None:
+    """Put ``goods``, SKU: (bin of the pod, pieces), on one pod, and nothing anywhere else."""
+    first = pod * world.building.pod.bins
+    for sku, (bin_, pieces) in goods.items():
+        world.ledger.on_hand[first + bin_, sku] = pieces
+    world.ledger.received = world.ledger.on_hand.total()
+    world.inbox = world.ledger.snapshot(0.0) + world.inbox[-1:]
+
+
+def visits_of(world: World, pod: int, seconds: float = 2000.0) -> tuple[list[tuple[int, int]], int]:
+    """Run until all is shipped: stations' cells and faces ``pod`` went to, and its lifts."""
+    went: list[tuple[int, int]] = []
+    lifts = 0
+    carried = False
+    while not world.all_shipped() and world.now < seconds:
+        world.tick()
+        lifts += world.pod_cell[pod] < 0 and not carried
+        carried = world.pod_cell[pod] < 0
+        unit = np.flatnonzero(world.load_id == pod)
+        errand = world.errand.get(int(unit[0])) if len(unit) else None
+        if errand is not None and errand[2] >= Operation.FACE:
+            place = (errand[1], errand[2] - Operation.FACE)
+            if not went or went[-1] != place:
+                went.append(place)
+    world.check_end()
+    return went, lifts
+
+
+def test_all_faces_with_lines_are_picked_before_the_pod_goes_home() -> None:
+    world = World(site(), 41, stock=0)
+    per_face = world.building.pod.bins_per_face
+    goods = {SKUS[face]: (face * per_face, 5) for face in range(world.building.pod.faces)}
+    one_pod(world, 7, goods)
+    world.order("all-round", {sku: 1 for sku in goods})
+    went, lifts = visits_of(world, 7)
+    assert lifts == 1
+    assert len({cell for cell, _ in went}) == 1
+    assert {face for _, face in went} == set(range(world.building.pod.faces))
+
+
+def test_a_pod_goes_from_station_to_station() -> None:
+    """More lines for one pod than one station has slots: it does not go home in between."""
+    world = World(site(slots=4), 43, stock=0)
+    stations = [s for s in world.building.stations if s.kind == "pick"]
+    assert len(stations) > 1
+    one_pod(world, 7, {SKUS[0]: (0, 60)})
+    for number in range(4 * len(stations)):
+        world.order(f"order-{number}", {SKUS[0]: 1})
+    went, lifts = visits_of(world, 7)
+    assert {cell for cell, _ in went} == {s.cell for s in stations}
+    assert lifts == 1
+
+
+def test_wanted_pods_are_put_near_the_stations() -> None:
+    world = World(site(), 47)
+    world.run(5.0)
+    storage, book = world.core.storage, world.core.book
+    for sku in SKUS[:3]:
+        book.lines[sku] = 1000
+    demand = np.zeros(world.building.pods)
+    for (bin_, sku), pieces in world.ledger.on_hand.items():
+        if sku in SKUS[:3] and pieces:
+            demand[bin_ // world.building.pod.bins] += 1
+    order = np.argsort(demand, kind="stable")
+    start = world.building.stations[0].cell
+    steps = []
+    for pods in (order[:6], order[-6:]):
+        cells = []
+        for pod in pods.tolist():
+            cells.append(storage.choose(pod, start, 1000.0))
+            storage.give_back(cells[-1])
+        picks = [s.cell for s in world.building.stations if s.kind == "pick"]
+        near = np.min([world.core.ways.to(cell)[cells] for cell in picks], axis=0)
+        steps.append(near.mean())
+    unwanted, wanted = steps
+    assert wanted < 0.7 * unwanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), lines=st.integers(1, 8), pods=st.integers(1, 12))
+def test_the_rolling_choice_is_one_of_the_cheapest_cover(seed: int, lines: int, pods: int) -> None:
+    rng = np.random.default_rng(seed)
+    share = (rng.random((lines, pods)) < 0.4).astype(float)
+    seconds = rng.uniform(240.0, 400.0, pods)
+    extra = rng.uniform(0.0, 1.2, pods)
+    found = Candidates(share, extra, seconds, (share.sum(axis=0) + extra) / seconds)
+    chosen = best_of_cover(found)
+    cost = seconds / (1.0 + extra)
+    coverable = share[share.max(axis=1) > 0]
+    if len(coverable) < 2:
+        assert chosen == best_candidate(found)
+        return
+    best, winners = math.inf, set()
+    for number in range(1, 2**pods):
+        members = [p for p in range(pods) if number >> p & 1]
+        price = cost[members].sum()
+        if price < best + 1e-9 and (coverable[:, members].sum(axis=1) >= 1).all():
+            winners = winners | set(members) if price > best - 1e-9 else set(members)
+            best = min(best, price)
+    assert chosen in winners
 
 
 def test_urgent_orders_go_first() -> None:

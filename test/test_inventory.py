@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from robo_stow.cli.main import main
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import read_order_lines
+from robo_stow.inventory import schema
 from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.inventory.counts import bins_to_count
@@ -407,6 +408,26 @@ def test_what_is_still_reserved_is_given_back_on_shipping(
     assert reply.granted == (1,)
     (levels,) = changes
     assert isinstance(levels, StockLevels) and levels.reserved == (0,)
+    assert core.audit() == []
+
+
+def test_a_damaged_piece_leaves_the_stock_with_its_reason(
+    core: InventoryCore, stock: StockLevels
+) -> None:
+    place = next(i for i, n in enumerate(stock.on_hand) if n > 3)
+    bin_, sku = stock.bin[place], stock.sku[place]
+    core.handle(ReserveRequest("a", ("o",), (bin_,), (sku,), (3,)), 1.0)
+    refused, _ = core.handle(PickRequest("x", "o", bin_, sku, 1, 1, 2), 1.0)
+    assert not refused.ok and "damaged = 2" in refused.reason
+    reply, (levels, *_) = core.handle(PickRequest("b", "o", bin_, sku, 1, 2, 1), 1.0)
+    assert reply.granted == (1,)
+    assert isinstance(levels, StockLevels)
+    assert (levels.on_hand, levels.reserved) == ((stock.on_hand[place] - 3,), (0,))
+    moves = select(schema.movement.c.kind, schema.movement.c.quantity, schema.movement.c.reason)
+    with core.ledger.reading() as connection:
+        rows = connection.execute(moves.where(schema.movement.c.key == "b")).all()
+    assert ("adjust", -1, "damage") in [tuple(row) for row in rows]
+    assert ("adjust", -1, "short pick") in [tuple(row) for row in rows]
     assert core.audit() == []
 
 

@@ -41,7 +41,7 @@ from robo_stow.messages import (
 )
 from robo_stow.sim.arrivals import REPEAT, STACK_VOLUME, TARE, PalletArrivals, case_pieces
 from robo_stow.sim.faults import Faults
-from robo_stow.sim.people import Packers, Person
+from robo_stow.sim.people import RESCAN, Packers, Person
 from robo_stow.sim.plant import Plant
 
 DT = 0.1
@@ -55,6 +55,8 @@ PEOPLE = PeopleSpec(
     packers=2,
     spread=0.25,
     short_share=0.1,
+    damaged_share=0.0,
+    rescan_share=0.0,
 )
 
 
@@ -173,6 +175,22 @@ def test_times_and_shorts_follow_their_figures() -> None:
     for work in range(n, n + 200):
         person.instruct(1e9, instruct(work, stow=True))
     assert {s.result for s in person.step(2e9)} == {ScanResult.OK}
+
+
+def test_damaged_pieces_are_put_aside_and_wrong_scans_cost_time() -> None:
+    spec = dataclasses.replace(PEOPLE, spread=0.0, damaged_share=0.2, rescan_share=0.3)
+    person = Person(spec, 7, 3)
+    n = 4000
+    for work in range(n):
+        person.instruct(0.0, instruct(work, 3))
+    said = person.step(1e9)
+    scans = of(Scan, said)
+    damaged = [s for s in scans if s.damaged]
+    assert {(s.result, s.quantity, s.damaged) for s in damaged} == {(ScanResult.SHORT, 2, 1)}
+    assert len(damaged) / n == pytest.approx(0.9 * 0.2, abs=0.02)  # of those not short
+    times = np.diff([0.0, *(s.stamp for s in of(Put, said))])
+    assert set(times.round(6)) == {10.0, 10.0 + RESCAN}
+    assert np.mean(times > 10.5) == pytest.approx(0.3, abs=0.03)
 
 
 def test_packers_share_a_queue() -> None:

@@ -142,6 +142,14 @@ def test_a_visit_is_done_when_the_ledger_has_booked_every_pick(building: Buildin
     assert core.step(11.0, [pick_visit(core)]) == done
 
 
+def test_damaged_pieces_are_booked_as_such(building: Building) -> None:
+    core = pick(building)
+    works = only(core.step(0.0, [pick_visit(core), in_place(building, core)]), Instruct)
+    found = replace(scan(core, works[1], 1), damaged=1)
+    (asked,) = only(core.step(1.0, [found]), PickRequest)
+    assert (asked.quantity, asked.short, asked.damaged) == (1, 2, 1)
+
+
 def test_a_repeated_visit_or_scan_is_worked_once(building: Building) -> None:
     core = pick(building)
     here = in_place(building, core)

@@ -202,6 +202,8 @@ class PeopleSpec:
     packers: int
     spread: float  # standard deviation of log time
     short_share: float  # share of picks that find a piece too few
+    damaged_share: float  # share of picks that find a piece damaged
+    rescan_share: float  # share of works of which a wrong piece is scanned first
 
 
 @dataclass(frozen=True)

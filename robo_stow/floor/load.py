@@ -171,6 +171,8 @@ SCHEMA: dict[str, Any] = {
         "packers": _count(1, 10_000),
         "spread": Number(0, 2),
         "short_share": _SHARE,
+        "damaged_share": _SHARE,
+        "rescan_share": _SHARE,
     },
     "orders": {
         "file": Text(),

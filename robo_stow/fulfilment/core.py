@@ -31,7 +31,7 @@ from robo_stow.fulfilment.inbound import Inbound
 from robo_stow.fulfilment.ledger import Ledger
 from robo_stow.fulfilment.orderbook import OrderBook
 from robo_stow.fulfilment.pickdesk import PickDesk
-from robo_stow.fulfilment.podchoice import choose_pod
+from robo_stow.fulfilment.podchoice import Candidates, best_candidate, choose_pod
 from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.shipping import Shipping
 from robo_stow.fulfilment.stock import StockMirror
@@ -87,8 +87,16 @@ class FulfilmentCore:
         PodSpace,
     )
 
-    def __init__(self, building: Building, seed: int) -> None:
+    def __init__(
+        self,
+        building: Building,
+        seed: int,
+        *,
+        pick: Callable[[Candidates], int] = best_candidate,
+    ) -> None:
+        """Args: pick: which of the pods compared is sent (`robo_stow.fulfilment.rolling`)."""
         self.building = building
+        self._pick = pick
         self._out: list[Message] = []
         self.stock = StockMirror(building)
         self.book = OrderBook(self.stock)
@@ -293,6 +301,7 @@ class FulfilmentCore:
                 self.ways,
                 self.trips.available(now),
                 now,
+                self._pick,
             )
             if pod < 0:
                 hungry.remove(desk)

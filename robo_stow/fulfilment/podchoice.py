@@ -7,6 +7,9 @@ since a pod that many orders want will find further ones to open while it stands
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +29,21 @@ SHORTLIST = 24
 """Pods that are compared in full."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidates:
+    """Pods that are compared in full."""
+
+    share: NDArray[np.float64]  # [lines, pods] of each open line that a pod can serve, weighted
+    extra: NDArray[np.float64]  # [pods] worth of the backlog lines that a pod could serve
+    seconds: NDArray[np.float64]  # [pods] that a visit costs
+    score: NDArray[np.float64]  # [pods] worth a second
+
+
+def best_candidate(found: Candidates) -> int:
+    """Index of the pod that is worth most by itself."""
+    return int(np.argmax(found.score))
+
+
 def choose_pod(
     lines: list[Line],
     station: int,
@@ -36,12 +54,18 @@ def choose_pod(
     ways: Ways,
     available: NDArray[np.bool_],
     now: float,
+    pick: Callable[[Candidates], int] = best_candidate,
 ) -> tuple[int, int]:
-    """Pod and unit for the open ``lines`` of a station; (-1, -1) when none can be sent."""
+    """Pod and unit for the open ``lines`` of a station; (-1, -1) when none can be sent.
+
+    Args:
+        pick: which of the candidates.
+    """
     free_units = units.free()
     if not len(free_units):
         return -1, -1
     worth: dict[int, float] = {}
+    shares: list[dict[int, float]] = []
     for line in lines:
         places = stock.by_sku.get(line.sku)
         if not places:
@@ -51,10 +75,14 @@ def choose_pod(
         for place in places.values():
             if place.free:
                 whole[place.pod] = whole.get(place.pod, 0) + place.free
-        for pod, pieces in whole.items():
-            # A pod with too few pieces leaves a rest for which another must come.
-            share = 1.0 if pieces >= line.open else 0.4 * pieces / line.open
-            worth[pod] = worth.get(pod, 0.0) + weight * share
+        # A pod with too few pieces leaves a rest for which another must come.
+        share = {
+            pod: weight * (1.0 if pieces >= line.open else 0.4 * pieces / line.open)
+            for pod, pieces in whole.items()
+        }
+        shares.append(share)
+        for pod, part in share.items():
+            worth[pod] = worth.get(pod, 0.0) + part
     pods = np.fromiter(worth, np.intp, len(worth))
     values = np.fromiter(worth.values(), np.float64, len(worth))
     usable = available[pods]
@@ -68,9 +96,11 @@ def choose_pod(
         return -1, -1
     unit, approach = units.nearest(cells[best], free_units)
     wanted = np.array([_wanted(int(pod), stock, book) for pod in pods[best]])
-    value = values[best] + BACKLOG_SHARE * np.minimum(wanted, BACKLOG_CAP)
-    score = value / (HANDLING + (steps[best] + approach) * ways.seconds_a_step)
-    chosen = int(np.argmax(score))
+    extra = BACKLOG_SHARE * np.minimum(wanted, BACKLOG_CAP)
+    seconds = HANDLING + (steps[best] + approach) * ways.seconds_a_step
+    names = pods[best].tolist()
+    table = np.array([[share.get(pod, 0.0) for pod in names] for share in shares])
+    chosen = pick(Candidates(table, extra, seconds, (values[best] + extra) / seconds))
     return int(pods[best[chosen]]), int(unit[chosen])
 
 

@@ -231,11 +231,10 @@ class PickStationCore(_StationCore):
         picks = visit.request
         assert isinstance(picks, PickVisit)
         missing = work.quantity - work.moved
-        key = self._key(visit, index)
+        damaged = min(max(scan.damaged, 0), missing)
+        key, order = self._key(visit, index), picks.order[index]
         self._ask(
-            visit,
-            work,
-            PickRequest(key, picks.order[index], work.bin, work.sku, work.moved, missing),
+            visit, work, PickRequest(key, order, work.bin, work.sku, work.moved, missing, damaged)
         )
 
     def _on_reply(self, now: float, reply: Reply) -> None:

@@ -51,7 +51,7 @@ from robo_stow.messages import (
     StowRequest,
 )
 
-SHORT_PICK, MIS_STOW, COUNT = "short pick", "mis-stow", "count"
+SHORT_PICK, DAMAGE, MIS_STOW, COUNT = "short pick", "damage", "mis-stow", "count"
 """Reasons of adjustments that follow from what was requested."""
 
 
@@ -220,6 +220,9 @@ class Drafter:
         bin_, sku = self._bin(request.bin), self._sku(request.sku)
         quantity = whole("quantity", request.quantity, 0)
         short = whole("short", request.short, 0)
+        damaged = whole("damaged", request.damaged, 0)
+        if damaged > short:
+            raise Rejection("damaged", damaged, f"more than the {short} that are short")
         if not quantity + short:
             raise Rejection("quantity", quantity, "nothing picked and nothing short")
         row = self._stock(connection, bin_, sku.id)
@@ -237,8 +240,10 @@ class Drafter:
                 (sql.TOTE_MORE, {"order_id": order, "lot": row.lot, "quantity": quantity})
             )
         self._release(draft, order, bin_, sku, row, held, short, SHORT_PICK, picked=quantity)
-        if short:
-            draft.move("adjust", -short, lot=row.lot, bin=bin_, reason=SHORT_PICK)
+        if short > damaged:
+            draft.move("adjust", damaged - short, lot=row.lot, bin=bin_, reason=SHORT_PICK)
+        if damaged:
+            draft.move("adjust", -damaged, lot=row.lot, bin=bin_, reason=DAMAGE)
         gone = quantity + short
         self._set_stock(draft, bin_, sku, row, row.on_hand - gone, row.reserved - gone)
         if short:

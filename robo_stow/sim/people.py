@@ -12,6 +12,8 @@ import numpy as np
 from robo_stow.floor.building import PeopleSpec
 from robo_stow.messages import Instruct, Put, Scan, ScanResult, TotePacked, ToteReady
 
+RESCAN = 6.0
+"""s that scanning a wrong piece costs."""
 REMEMBERED = 64
 """Latest works of which a station's person can repeat the scan."""
 
@@ -35,7 +37,9 @@ class Person:
     A pick is scanned when its pieces are out of the pod; then they are put into the tote, and only
     after that the next work begins.
     An instruction that comes again is answered again when done, and otherwise changes nothing.
-    With the given share, a pick finds one piece fewer than instructed.
+    With the given shares, a pick finds one piece fewer than instructed, or one damaged, which is
+    put aside, or a wrong piece is scanned first: the scanner tells so, and it takes `RESCAN` s to
+    put it back and take the right one.
     """
 
     def __init__(self, spec: PeopleSpec, seed: int, index: int) -> None:
@@ -101,18 +105,26 @@ class Person:
         )
         self._hands = work
         time = (line + piece * work.quantity) * _factor(self._rng, spec.spread)
+        if self._happens(spec.rescan_share):
+            time += RESCAN
         self._put_time = 0.0 if work.stow else time * spec.put_share
         self._finish = now + time - self._put_time
 
     def _scan(self, work: Instruct) -> Scan:
-        short = not work.stow and work.quantity > 0 and self._rng.random() < self._spec.short_share
+        pick = not work.stow and work.quantity > 0
+        short = pick and self._happens(self._spec.short_share)
+        damaged = pick and not short and self._happens(self._spec.damaged_share)
         return Scan(
             stamp=self._finish,
             station=work.station,
             work=work.work,
-            result=ScanResult.SHORT if short else ScanResult.OK,
-            quantity=work.quantity - short,
+            result=ScanResult.SHORT if short or damaged else ScanResult.OK,
+            quantity=work.quantity - (short or damaged),
+            damaged=int(damaged),
         )
+
+    def _happens(self, share: float) -> bool:
+        return share > 0.0 and self._rng.random() < share
 
 
 class Packers:
