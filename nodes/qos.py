@@ -28,6 +28,11 @@ SNAPSHOT = _profile(1000, DurabilityPolicy.TRANSIENT_LOCAL)
 LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
 """One message that stays true: the floor."""
 
+SENSOR = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""What a robot measures; matches publishers of any reliability."""
+
 _STATES = (records.FleetState, records.LifterState, records.LifterFeedback, records.LifterCommand)
 _SNAPSHOTS = (records.PodPlaces, records.PodRegister, records.StockLevels, records.PodSpace)
 

@@ -68,6 +68,20 @@ MARKERS = "floor/markers"
 TF = "tf"
 UNIT_STATE = "{unit}/state"
 
+# Of a robot that is a node of its own.
+UNIT_COMMAND = "{unit}/cmd_vel"
+UNIT_ODOMETRY = "{unit}/odom"
+UNIT_FIDUCIAL = "{unit}/fiducial"
+UNIT_JOINTS = "{unit}/joint_states"
+UNIT_PLATFORM = "{unit}/platform/joint_trajectory"
+UNIT_BATTERY = "{unit}/battery_state"
+UNIT_STOP = "{unit}/emergency_stop"
+UNIT_RESET = "{unit}/reset"
+UNIT_PATH = "{unit}/path"
+UNIT_FOLLOW_PATH = "{unit}/follow_path"
+UNIT_THROUGH_POSES = "{unit}/navigate_through_poses"
+UNIT_SPIN = "{unit}/spin"
+
 
 def place_of(record: type) -> str | None:
     """Field that names the station or lifter of a record; None for records of the whole site."""

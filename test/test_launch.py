@@ -201,7 +201,7 @@ print("ended", json.dumps([code, ended]))
 @pytest.mark.parametrize(
     ("file", "nodes", "arguments"),
     [
-        ("drive_unit", 1, ["unit:=3", "description:=false", "use_sim_time:=false"]),
+        ("drive_unit", 1, ["unit:=3", "description:=false", "backend:=cmd_vel", "odom:=/odom"]),
         ("robo_stow", 1, ["description:=false"]),
         ("warehouse", 7, ["sim:=none", "log_level:=warn"]),
     ],

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,8 @@ from robo_stow.resources import share_dir
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
 
-import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from robo_stow_interfaces import action, msg, srv
 from robo_stow_nodes import fleet_simulator, qos, topics
 from robo_stow_nodes.conversions import Converter
@@ -39,7 +34,6 @@ from robo_stow_nodes.inventory import InventoryNode
 from robo_stow_nodes.monitor import MonitorNode
 from robo_stow_nodes.pick_station import PickStationNode
 from robo_stow_nodes.robo_stow_lifter import RoboStowLifterNode
-from robo_stow_nodes.shell import EXECUTORS
 from robo_stow_nodes.stow_station import StowStationNode
 from robo_stow_nodes.traffic_manager import TrafficManagerNode
 from rosgraph_msgs.msg import Clock
@@ -58,85 +52,7 @@ NODES = (
 BUILDING = load_building("demo")
 
 
-class Graph:
-    """Nodes of this process, spun by hand, and processes of their own."""
-
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
-        self.executor = EXECUTORS["events"]()
-        self.nodes: list[Node] = []
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._log = log
-        self._environment = environment
-
-    def add(self, node: Any) -> Any:
-        self.nodes.append(node)
-        self.executor.add_node(node)
-        return node
-
-    def host(self, kind: Any, *, called: str | None = None, **parameters: Any) -> Any:
-        """A node in this process."""
-        values = {"use_sim_time": True, **parameters}
-        return self.add(
-            kind(
-                parameter_overrides=[Parameter(name, value=v) for name, v in values.items()],
-                cli_args=["--ros-args", "-r", f"__node:={called or kind.KIND}"],
-            )
-        )
-
-    def start(self, name: str, **parameters: Any) -> subprocess.Popen[bytes]:
-        """A node in a process of its own."""
-        options = [
-            part
-            for key, value in parameters.items()
-            for part in ("-p", f"{key}:={json.dumps(value)}")
-        ]
-        with self.log(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", f"robo_stow_nodes.{name}", "--ros-args", *options],
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self.processes[name]
-
-    def log(self, name: str) -> Path:
-        return self._log / f"{name}.log"
-
-    def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            self.executor.spin_once(timeout_sec=0.05)
-        return True
-
-    def stop(self, number: int = signal.SIGINT) -> dict[str, int]:
-        """Signals the processes; their exit codes."""
-        for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(number)
-        return {name: process.wait(20) for name, process in self.processes.items()}
-
-    def close(self) -> None:
-        for process in self.processes.values():
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        self.executor.shutdown()
-        for node in self.nodes:
-            node.destroy_node()
-
-
-@pytest.fixture
-def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
-    # Runs side by side on one machine must not hear one another.
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    graph = Graph(tmp_path, dict(os.environ))
-    yield graph
-    graph.close()
-    rclpy.shutdown()
+Graph = Any  # conftest.Graph
 
 
 class Listener(Node):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -72,6 +73,15 @@ def lateness(seed: int, unit: int, epoch: int, action: int, share: float, second
         seconds: mean of the exponential distribution of lateness.
     """
     return _lateness()(seed, unit, epoch, action, share, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The action a unit is in; ``spent`` of ``whole`` seconds, for FORWARD metres."""
+
+    action: int
+    spent: float
+    whole: float
 
 
 class DriveUnits:
@@ -296,6 +306,42 @@ class DriveUnits:
             battery=self._battery.copy(),
             status=self.status.copy(),
         )
+
+    def pending(self, unit: int) -> tuple[U8, I32]:
+        """Actions released and not done, and the cells where they end."""
+        i = unit - self.first_unit
+        slots = i * RING + np.arange(self.done[i], self.released[i], dtype=np.int64) % RING
+        action: U8 = self._arrays["ring_action"][slots]
+        cell: I32 = self._arrays["ring_cell"][slots]
+        return action, cell
+
+    def under_way(self, unit: int) -> UnderWay | None:
+        """The first released action that is not done; None when all are."""
+        i = unit - self.first_unit
+        if self.done[i] == self.released[i]:
+            return None
+        fleet, arrays = self._fleet, self._arrays
+        code = int(arrays["ring_action"][i * RING + int(self.done[i]) % RING])
+        if code == Action.FORWARD:
+            return UnderWay(code, float(arrays["offset"][i]), fleet.pitch)
+        whole = 0.0
+        if code in (Action.TURN_CW, Action.TURN_CCW):
+            whole = fleet.turn_time / 4
+        elif code in (Action.LIFT, Action.LOWER):
+            whole = fleet.lift_time
+        elif code >= Action.FACE and self.load[i] == Load.POD:
+            turn = (code - Action.FACE - int(self.pod_face[self.load_id[i]])) % 4
+            whole = (1 if turn == 3 else turn) * fleet.turn_time / 4
+        return UnderWay(code, float(arrays["progress"][i]), whole)
+
+    def slow(self, unit: int, speed: float) -> None:
+        """The unit is found to be no faster than ``speed`` m/s; it goes on from that."""
+        v = self._arrays["v"]
+        v[unit - self.first_unit] = min(speed, v[unit - self.first_unit])
+
+    def set_charge(self, unit: int, charge: float) -> None:
+        """The battery has been measured: 0..1."""
+        self._charge[unit - self.first_unit] = min(1.0, max(0.0, charge))
 
     def delay(self, unit: int, number: int, seconds: float) -> None:
         """Let a unit hesitate ``seconds`` at rest before its released action ``number`` begins.

@@ -54,6 +54,13 @@ class Tracking:
         self.y += way * np.sin(middle)
         self.yaw = wrap(self.yaw + turn)
 
+    def shift(self, ahead: float, left: float, turn: float) -> None:
+        """All units have moved so, as seen from where they were (m, m, rad): their odometry."""
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        self.x += cos * ahead - sin * left
+        self.y += sin * ahead + cos * left
+        self.yaw = wrap(self.yaw + turn)
+
     def sight(self, seen: Bools, x: F64, y: F64, yaw: F64) -> None:
         """Units in ``seen`` know their pose from a fiducial (F64[n], others are ignored)."""
         self.x[seen] += TRUST * (x - self.x)[seen]
