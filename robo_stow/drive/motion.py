@@ -320,7 +320,7 @@ class DriveUnits:
         i = unit - self.first_unit
         if self.done[i] == self.released[i]:
             return None
-        fleet, arrays = self._fleet, self._arrays
+        fleet, arrays = self.struct, self._arrays
         code = int(arrays["ring_action"][i * RING + int(self.done[i]) % RING])
         if code == Action.FORWARD:
             return UnderWay(code, float(arrays["offset"][i]), fleet.pitch)
