@@ -85,6 +85,7 @@ def test_the_table_shows_mean_and_range_beside_the_peers() -> None:
             "item_pile_on": 5.5,
             "station_idle": 0.01,
             "conflicts": 0,
+            "speed": 1000,
         }
         for items in (342.0, 360.0)
     ]

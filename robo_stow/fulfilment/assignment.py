@@ -37,11 +37,11 @@ def choose_order(
         worth = AT_HAND.get(trip.stage, 0.0)
         if not worth:
             continue
-        for sku, places in stock.by_pod[trip.pod].items():
+        for sku in stock.by_pod[trip.pod]:
             orders = book.by_sku.get(sku)
             if not orders:
                 continue
-            free = sum(place.free for place in places)
+            free = stock.on_pod(trip.pod, sku)
             if not free:
                 continue
             for name, order in orders.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,9 @@ class Candidates:
     """Pods that are compared in full."""
 
     share: NDArray[np.float64]  # [lines, pods] of each open line that a pod can serve, weighted
-    extra: NDArray[np.float64]  # [pods] worth of the backlog lines that a pod could serve
-    seconds: NDArray[np.float64]  # [pods] that a visit costs
-    score: NDArray[np.float64]  # [pods] worth a second
+    extra: NDArray[np.floating[Any]]  # [pods] worth of the backlog lines that a pod could serve
+    seconds: NDArray[np.floating[Any]]  # [pods] that a visit costs
+    score: NDArray[np.floating[Any]]  # [pods] worth a second
 
 
 def best_candidate(found: Candidates) -> int:
@@ -67,18 +68,11 @@ def choose_pod(
     worth: dict[int, float] = {}
     shares: list[dict[int, float]] = []
     for line in lines:
-        places = stock.by_sku.get(line.sku)
-        if not places:
-            continue
         weight = 1.0 + line.order.urgency(now)
-        whole: dict[int, int] = {}
-        for place in places.values():
-            if place.free:
-                whole[place.pod] = whole.get(place.pod, 0) + place.free
         # A pod with too few pieces leaves a rest for which another must come.
         share = {
             pod: weight * (1.0 if pieces >= line.open else 0.4 * pieces / line.open)
-            for pod, pieces in whole.items()
+            for pod, pieces in stock.free.get(line.sku, {}).items()
         }
         shares.append(share)
         for pod, part in share.items():
@@ -107,8 +101,8 @@ def choose_pod(
 def _wanted(pod: int, stock: StockMirror, book: OrderBook) -> float:
     """Backlog lines that a pod could serve."""
     total = 0.0
-    for sku, places in stock.by_pod[pod].items():
+    for sku in stock.by_pod[pod]:
         weight = book.weight.get(sku)
-        if weight and any(place.free for place in places):
+        if weight and pod in stock.free[sku]:
             total += weight
     return total

@@ -40,6 +40,8 @@ class StockMirror:
         self._spec = building.pod
         self.by_sku: dict[str, dict[int, Place]] = {}
         self.by_pod: list[dict[str, list[Place]]] = [{} for _ in range(building.pods)]
+        self.free: dict[str, dict[int, int]] = {}
+        """Free pieces by SKU and pod, above 0."""
         self.total: dict[str, int] = {}
         """Free pieces of a SKU in all pods."""
         self.space: NDArray[np.float64] = np.zeros((building.pods, building.pod.faces))
@@ -97,14 +99,11 @@ class StockMirror:
 
     def cover(self, sku: str) -> int:
         """Most free pieces of a SKU on any one pod."""
-        by_pod: dict[int, int] = {}
-        for place in self.by_sku.get(sku, {}).values():
-            by_pod[place.pod] = by_pod.get(place.pod, 0) + place.free
-        return max(by_pod.values(), default=0)
+        return max(self.free.get(sku, {}).values(), default=0)
 
     def on_pod(self, pod: int, sku: str) -> int:
         """Free pieces of a SKU on a pod."""
-        return sum(place.free for place in self.by_pod[pod].get(sku, ()))
+        return self.free.get(sku, {}).get(pod, 0)
 
     def _update(self, place: Place) -> int:
         free = 0
@@ -114,6 +113,10 @@ class StockMirror:
         if change:
             place.free = free
             self.total[place.sku] = self.total.get(place.sku, 0) + change
+            pods = self.free.setdefault(place.sku, {})
+            pods[place.pod] = pods.get(place.pod, 0) + change
+            if not pods[place.pod]:
+                del pods[place.pod]
         return change
 
     def _forget(self, place: Place) -> None:
