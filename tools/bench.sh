@@ -9,6 +9,11 @@ mkdir -p out/bench
 echo "bench: RMFS-16"
 robo-stow bench rmfs --jobs "$(nproc)" --out out/bench/rmfs16.json
 
+for units in 100 300 1000 3000; do
+    echo "bench: floor, $units units"
+    robo-stow bench floor dupont --units "$units" --out "out/bench/floor_dupont_$units.json"
+done
+
 if [[ -n "${ROBO_STOW_INSTANCES:-}" ]]; then
     for instance in "$ROBO_STOW_INSTANCES"/*.json; do
         name=$(basename "$instance" .json)

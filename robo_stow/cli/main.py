@@ -7,7 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from robo_stow import __version__
-from robo_stow.cli import bench_rmfs, bench_traffic, floor, inventory, run, simulate, sweep
+from robo_stow.cli import (
+    bench_floor,
+    bench_rmfs,
+    bench_traffic,
+    floor,
+    inventory,
+    run,
+    simulate,
+    sweep,
+)
 from robo_stow.errors import RoboStowError
 
 
@@ -28,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)
     bench_traffic.add_parser(benches)
     bench_rmfs.add_parser(benches)
+    bench_floor.add_parser(benches)
     return parser
 
 
