@@ -38,9 +38,11 @@ from robo_stow.fulfilment.stock import StockMirror
 from robo_stow.fulfilment.trips import Desk, PodTrip, Stage, Trips, room
 from robo_stow.fulfilment.ways import Ways
 from robo_stow.messages import (
+    Alarm,
     ErrandReports,
     FleetState,
     LiftResult,
+    Load,
     Message,
     MovePodRequest,
     OrderArrived,
@@ -54,6 +56,8 @@ from robo_stow.messages import (
     VisitDone,
 )
 
+ADOPTION = 60.0
+"""Seconds that a pod found at a station stays there after a restart."""
 CHORES = 1.0
 """Seconds between rounds of repeating, charging and looking again for what could not be done."""
 RETRY_SHORT = 30.0
@@ -133,6 +137,7 @@ class FulfilmentCore:
         self._pods_per_station = building.fulfilment.pods_per_station
         self._lead = {desk.station.id: 0.0 for desk in self.desks}
         self._started = False
+        self._adopted = False
         self._dispatch_due = True
         self._next_chores = 0.0
         self._next_short = 0.0
@@ -158,6 +163,8 @@ class FulfilmentCore:
         for message in inbox:
             self._handlers[type(message)](message, now)
         if self.units.known:
+            if not self._adopted:
+                self._adopt(now)
             if now >= self._next_chores:
                 self._chores(now)
             self._plan(now)
@@ -190,6 +197,25 @@ class FulfilmentCore:
             desk.start(now)
             fetch = self.ways.fetch_seconds(desk.station.cell, self.storage.cells)
             self._lead[desk.station.id] = LEAD_FACTOR * fetch
+
+    def _adopt(self, now: float) -> None:
+        """Take over the units as a predecessor left them: nobody may stand in a lane for ever.
+
+        Pods go on to where they are needed, or back into storage; those at a station stay long
+        enough for the person there to end what was begun.
+        """
+        self._adopted = True
+        at_station = [station.cell for station in self.building.stations]
+        for unit in range(self.units.count):
+            if self.units.load[unit] == Load.POD:
+                settle = ADOPTION if self.units.cell[unit] in at_station else 0.0
+                self.trips.adopt(unit, now, settle)
+            elif self.units.load[unit] == Load.PALLET:
+                name = self.building.unit_name(unit)
+                text = f"{name} carries a pallet that came before the restart"
+                self._out.append(Alarm(now, "fulfilment", "unknown_pallet", text))
+            else:
+                self.charging.freed(unit, now)
 
     def _on_fleet(self, state: FleetState, now: float) -> None:
         self.units.on_state(state)

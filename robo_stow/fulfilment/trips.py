@@ -77,10 +77,10 @@ class Desk(Protocol):
 class PodTrip:
     """One pod on its way; the unit's task while it has one."""
 
-    def __init__(self, trips: Trips, pod: int, desk: Desk) -> None:
+    def __init__(self, trips: Trips, pod: int, desk: Desk | None) -> None:
         self._trips = trips
         self.pod = pod
-        self.desk: Desk | None = desk
+        self.desk = desk
         self.unit = -1
         self.stuck_at: Desk | None = None  # in whose lane its unit broke down
         self.stage = Stage.UNITLESS
@@ -149,6 +149,17 @@ class Trips:
         desk.join(trip)
         self._fetch(trip, unit, now)
         return trip
+
+    def adopt(self, unit: int, now: float, wait: float) -> None:
+        """Take charge, ``wait`` s from now, of a pod that ``unit`` carries for a predecessor."""
+        pod = int(self._units.load_id[unit])
+        trip = PodTrip(self, pod, None)
+        trip.unit, trip.stage = unit, Stage.STRANDED
+        self.by_pod[pod] = trip
+        self._busy[pod] = True
+        self._storage.put(pod, -1)
+        self._units.give(unit, trip)
+        self._later.append((now + wait, lambda at: self.unit_up(trip, at)))
 
     def step(self, now: float) -> None:
         """Let waiting pods go where there is room, and try again what was rejected."""
