@@ -220,6 +220,107 @@ def test_a_unit_at_its_goal_is_pushed_aside_and_returns() -> None:
     assert 0 <= done < 15 and cell.tolist() == [4, 7]
 
 
+def arrivals(planner: Planner, cell, heading, goal, steps: int, **inputs) -> list[int]:
+    """Step at which each unit was at its goal first, -1: never; it rests there."""
+    cell, heading = np.asarray(cell, np.int32), np.asarray(heading, np.uint8)
+    goal = np.asarray(goal, np.int32)
+    move = np.array([1, planner.width, -1, -planner.width], np.int32)
+    first = np.full(len(cell), -1)
+    for t in range(steps + 1):
+        first[(cell == goal) & (first < 0)] = t
+        now = {name: value(t) if callable(value) else value for name, value in inputs.items()}
+        action = planner.step(cell, heading, np.where(first < 0, goal, -1), iterations=50, **now)
+        cell = np.where(action == FORWARD, cell + move[heading], cell).astype(np.int32)
+        heading = ((heading + (action == TURN_CW) + 3 * (action == TURN_CCW)) % 4).astype(np.uint8)
+    return first.tolist()
+
+
+@pytest.mark.parametrize("wins", [0, 1])
+@pytest.mark.parametrize("by", ["priority", "due"])
+def test_the_more_urgent_unit_goes_first_at_a_crossing(wins: int, by: str) -> None:
+    # One from the west and one from the north, equally far from the crossing and from their goals.
+    exits = np.zeros(49, np.uint8)
+    exits[21:28] = exits[3::7] = 15
+    late = {
+        "priority": {"priority": np.where(np.arange(2) == wins, 3.0, 1.0)},
+        "due": {"due": lambda t: np.where(np.arange(2) == wins, 8.0 - t, np.nan)},
+    }[by]
+    planner = Planner(7, 7, exits, units=2)
+    first = arrivals(planner, [21, 3], [0, 1], [27, 45], 20, **late)
+    assert first[wins] == 6 and 6 < first[1 - wins] <= 10
+
+
+def test_a_deadline_counts_by_what_the_way_leaves_of_it() -> None:
+    # Both are due in 20 steps; the one whose way takes longer has less to spare, so it goes first
+    # although the other is nearer to its goal.
+    exits = np.zeros(121, np.uint8)
+    exits[33:44] = exits[3::11] = 15
+    planner = Planner(11, 11, exits, units=2)
+    due = {"due": lambda t: np.full(2, 20.0 - t)}
+    assert arrivals(planner, [33, 3], [0, 1], [43, 47], 25, **due)[0] == 10
+
+
+def test_costs_are_detours_worth_taking() -> None:
+    for cost, expected in ((1.0, 4), (9.0, 4 + 2 + 3)):
+        extra = np.zeros(15, np.float32)
+        extra[7] = cost
+        planner = Planner(5, 3, open_floor(5, 3), units=1, cost=extra)
+        assert arrivals(planner, [5], [0], [9], 15) == [expected]
+
+
+def test_a_block_is_driven_round_and_waited_for_when_there_is_no_other_way() -> None:
+    wall = np.zeros(15, np.uint8)
+    wall[7] = 1
+    planner = Planner(5, 3, open_floor(5, 3), units=1)
+    assert arrivals(planner, [5], [0], [9], 15, blocked=wall) == [4 + 2 + 3]
+    wall[[2, 12]] = 1
+    planner = Planner(5, 3, open_floor(5, 3), units=1)
+    gone = np.zeros(15, np.uint8)
+    blocked = lambda t: wall if t < 30 else gone  # noqa: E731
+    assert 30 < arrivals(planner, [5], [0], [9], 45, blocked=blocked)[0] <= 40
+
+
+def test_a_dead_unit_is_driven_round() -> None:
+    dead, claimed = np.array([0, 1], np.uint8), np.zeros(15, np.uint8)
+    claimed[[7, 8]] = 1  # where it stands, and where it had been let in
+    planner = Planner(5, 3, open_floor(5, 3), units=2)
+    first = arrivals(planner, [5, 7], [0, 0], [9, -1], 15, frozen=dead, blocked=claimed)
+    assert first[0] == 4 + 2 + 3
+
+
+def test_units_wait_in_the_lane_and_leave_the_hall_free() -> None:
+    # A two-lane hall, below it a lane: in at column 2, the station at its end, out at column 3.
+    rows = (">>>>>>v", "^<<<<<<", "##vo###", "##vo###", "##P^###")
+    width, text = 7, "".join(rows)
+    arrow = {">": 1, "v": 2, "<": 4, "^": 8, "o": 8, "P": 1, "#": 0}
+    exits = np.array([arrow[c] for c in text], np.uint8)
+    exits[7:14] |= 8  # from the lower lane to the upper one, and from there down into it
+    exits[:7] |= 2
+    exits[9] |= 2
+    cost = np.array([10.0 if c in "vP" and i > 13 else 0.0 for i, c in enumerate(text)], np.float32)
+    station, visitors = text.index("P"), 3
+    planner = Planner(width, 5, exits, units=4, cost=cost, allow_rotation=False)
+    cell, heading = np.array([0, 1, 2, 13], np.int32), np.array([0, 0, 0, 2], np.uint8)
+    goal = np.array([station] * visitors + [7], np.int32)
+    move = np.array([1, width, -1, -width], np.int32)
+    held, served, laps, since = np.zeros(4, int), [], 0, 0
+    for t in range(260):
+        held[:visitors][(cell == goal)[:visitors] & (held[:visitors] == 0)] = t + 40
+        still = held > t
+        for u in np.flatnonzero((held > 0) & (held <= t) & (goal == station)):
+            served.append(int(u))
+            goal[u] = (0, 1, 2)[len(served) - 1]
+        if cell[3] == goal[3]:  # the fourth goes to and fro through the hall
+            laps, goal[3], since = laps + 1, 20 - goal[3], t
+        assert t - since < 30, "the hall is blocked"
+        rest = np.where((cell == goal) & (np.arange(4) < visitors), -1, goal).astype(np.int32)
+        action = planner.step(cell, heading, rest, frozen=still.astype(np.uint8), iterations=30)
+        cell = np.where(action == FORWARD, cell + move[heading], cell).astype(np.int32)
+        heading = ((heading + (action == TURN_CW) + 3 * (action == TURN_CCW)) % 4).astype(np.uint8)
+        assert cell[3] < 14, "a unit that has no business in the lane is in it"
+    assert sorted(served) == [0, 1, 2] and laps >= 10
+
+
 def test_wrong_calls_are_refused() -> None:
     planner = Planner(3, 1, np.array([15, 15, 0], np.uint8), units=2)
     good = np.array([0, 1], np.int32), np.zeros(2, np.uint8), np.array([-1, -1], np.int32)

@@ -62,13 +62,13 @@ ATTEMPTS_PER_SECOND = 200_000
 A number of attempts, not the time they take: plans must not depend on the machine's speed.
 """
 
-UNDER_WAY = 64.0
+UNDER_WAY = 8.0
 """Added to the priority of errands, so that units without one are no reason not to get there.
 
-The planner weighs a unit's time by its priority; resting units have 0.
+The planner weighs a unit's time by its priority, 0 to 15; resting units have 0.
 """
 
-TOP_PRIORITY = 4095.0 - UNDER_WAY
+TOP_PRIORITY = 15.0 - UNDER_WAY
 """Largest priority of an errand that the planner tells apart."""
 
 _PLANNER_SALT = 301

@@ -52,6 +52,7 @@ class _Input(ctypes.Structure):
         ("loaded", _P),
         ("frozen", _P),
         ("priority", _P),
+        ("due", _P),
         ("standing", _P),
         ("blocked", _P),
         ("budget", ctypes.c_double),
@@ -213,6 +214,7 @@ class Planner:
         self._loaded = np.zeros(units, np.uint8)
         self._frozen = np.zeros(units, np.uint8)
         self._priority = np.zeros(units, np.float32)
+        self._due = np.zeros(units, np.float32)
         self._standing = np.zeros(places, np.uint8)
         self._blocked = np.zeros(places, np.uint8)
         self._addresses = {
@@ -223,6 +225,7 @@ class Planner:
                 "loaded",
                 "frozen",
                 "priority",
+                "due",
                 "standing",
                 "blocked",
             )
@@ -253,6 +256,7 @@ class Planner:
         loaded: NDArray[np.uint8] | None = None,
         frozen: NDArray[np.uint8] | None = None,
         priority: NDArray[np.float32] | None = None,
+        due: NDArray[np.float32] | None = None,
         standing: NDArray[np.uint8] | None = None,
         blocked: NDArray[np.uint8] | None = None,
         budget_s: float = 0.0,
@@ -273,6 +277,9 @@ class Planner:
             frozen: [units] 1: must wait in this step; nobody pushes it.
             priority: [units] 0..15; larger goes first, and its delay weighs more. A unit that has
                 waited very long (see `docs/traffic.md`) goes first all the same.
+            due: [units] steps from now until which the unit should be at its goal, NaN or inf: no
+                deadline. Priority rises by up to 4 as what is left beyond the unit's way alone
+                falls from 64 steps to 0, and stays there when it is late.
             standing: [height * width] 1: a pod stands on the cell.
             blocked: [height * width] 1: nobody may enter.
             budget_s: thread CPU seconds for the step; what the first plan leaves of it goes into
@@ -300,6 +307,7 @@ class Planner:
             ("loaded", loaded),
             ("frozen", frozen),
             ("priority", priority),
+            ("due", due),
             ("standing", standing),
             ("blocked", blocked),
         )

@@ -24,6 +24,9 @@ enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
 
 #define RS_PRIORITY_MAX 15.0f
 
+/* A deadline begins to count when so many steps are to spare, and adds at most so much priority. */
+static const float RS_SLACK = 64.0f, RS_URGENCY = 4.0f;
+
 /* Weight of the units in the sum to improve, by their place in the order of priority: the share of
  * units behind, to a power. With little traffic all weigh nearly the same, as the sum of arrival
  * times is what counts. Where it jams the first weigh most and the last nearly nothing: these make
@@ -267,9 +270,16 @@ static void continue_plan(rs_planner *p, const rs_planner_input *in)
     }
 }
 
-static float priority_of(const rs_planner_input *in, int32_t unit)
+/* The given priority, and up to RS_URGENCY more the less time is left until the deadline than the
+ * way to the goal takes. */
+static float priority_of(const rs_planner *p, const rs_planner_input *in, int32_t unit)
 {
     float priority = in->priority ? in->priority[unit] : 0.0f;
+    if (in->due && p->goal[unit] >= 0) {
+        float slack = in->due[unit] - (float)p->distance[unit] / RS_STEP_COST;
+        if (slack < RS_SLACK) /* false for NaN */
+            priority += RS_URGENCY * (slack > 0.0f ? 1.0f - slack / RS_SLACK : 1.0f);
+    }
     return priority > 0.0f ? priority < RS_PRIORITY_MAX ? priority : RS_PRIORITY_MAX : 0.0f;
 }
 
@@ -300,7 +310,7 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
         }
         p->goal_before[u] = p->goal[u];
         p->overdue[u] = p->waiting[u] - p->patience[u];
-        uint64_t key = 0, level = (uint64_t)(priority_of(in, u) * 256.0f);
+        uint64_t key = 0, level = (uint64_t)(priority_of(p, in, u) * 256.0f);
         if (p->overdue[u] > 0)
             key = (UINT64_C(0x10000) | (uint64_t)p->waiting[u]) << 46;
         else if (p->goal[u] >= 0)
@@ -365,7 +375,7 @@ static void weigh_units(rs_planner *p, const rs_planner_input *in)
     for (int32_t u = 0; u < p->units; u++) {
         double behind = 1.0 - (double)p->search.rank[u] / (p->units + 1);
         p->joint.weight[u] =
-            (1.0 + (double)priority_of(in, u)) * (RS_LEAST_WEIGHT + pow(behind, power));
+            (1.0 + (double)priority_of(p, in, u)) * (RS_LEAST_WEIGHT + pow(behind, power));
     }
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     const uint8_t *loaded;    /* [units] or NULL */
     const uint8_t *frozen;    /* [units] or NULL */
     const float *priority;    /* [units] or NULL */
+    const float *due;         /* [units] steps from now until it should be at its goal, or NULL */
     const uint8_t *standing;  /* [height*width] or NULL */
     const uint8_t *blocked;   /* [height*width] or NULL */
     double budget;            /* thread CPU seconds for the step; 0: one plan, no improvement */
