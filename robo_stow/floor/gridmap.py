@@ -84,6 +84,8 @@ def _lines(path: Path) -> list[bytes]:
         return path.read_bytes().splitlines()
     except OSError as error:
         raise InputError(path, "file", str(path), error.strerror or "cannot be read") from None
+    except ValueError as error:  # a name that no file can have
+        raise InputError(path, "file", str(path), str(error)) from None
 
 
 def _show(text: bytes) -> str:
