@@ -211,7 +211,7 @@ def test_a_unit_at_its_goal_is_pushed_aside_and_returns() -> None:
     goal = np.array([9, 7], np.int32)
     move = np.array([1, 5, -1, -5])
     done = -1
-    for t in range(40):
+    for t in range(80):
         action = planner.step(cell, heading, goal)
         cell = np.where(action == FORWARD, cell + move[heading], cell).astype(np.int32)
         heading = ((heading + (action == TURN_CW) + 3 * (action == TURN_CCW)) % 4).astype(np.uint8)

@@ -1,8 +1,8 @@
 """Which unit does which of the open tasks (2024 and 2026 benchmark forms).
 
 A fixed number of tasks is open at any time; a finished one is replaced by the next of the list.
-Units that have not met the first errand of a task are matched anew with the open tasks in every
-step, cheapest pair first, by approach and length together.
+Units that have not met the first errand of a task are matched anew with the open tasks, some of
+them in each step, cheapest pair first, by approach and length together.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ class TaskPool:
     """Free cells above which approaches are as the crow flies: there the planner's distance tables
     are only filled towards the units that drive, and filling them for every pair takes long."""
 
+    PAIRS = 20_000
+    """Pairs of a unit and a task that are compared in a step, but for units without a task."""
+
     def __init__(self, instance: Instance, planner: Planner) -> None:
         self._tasks = instance.tasks
         self._planner = planner
@@ -48,6 +51,7 @@ class TaskPool:
         self._errand = np.zeros(units, np.int64)
         self._log: list[tuple[int, int, int]] = []
         self._now = 0
+        self._turn = 0
         self.goal = np.full(units, -1, np.int32)
         """[units] where each unit is to go, or -1."""
         self.next_goal = np.full(units, -1, np.int32)
@@ -111,7 +115,12 @@ class TaskPool:
 
     def _assign(self, cell: NDArray[np.int32], heading: NDArray[np.uint8]) -> None:
         """Greedy matching, cheapest pair first, of units that may change and open tasks."""
-        unit = np.flatnonzero((self.task < 0) | (self._errand == 0))
+        idle = np.flatnonzero(self.task < 0)
+        under_way = np.flatnonzero((self.task >= 0) & (self._errand == 0))
+        under_way = np.roll(under_way, -self._turn)
+        room = self.PAIRS // max(len(self._open) + len(under_way), 1) - len(idle)
+        self._turn += max(room, 0)
+        unit = np.concatenate([idle, under_way[: max(room, 0)]])
         held = self.task[unit]
         tasks = np.concatenate([self._open, held[held >= 0]])
         if not len(unit) or not len(tasks):

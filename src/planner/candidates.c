@@ -82,8 +82,10 @@ int32_t rs_candidates(const rs_grid *grid, const rs_operations *ops, const rs_si
             continue;
         found_op[count] = node->op;
         int32_t *total = &found[count++];
-        if (unit->goal < 0)
-            *total = node->op == ops->wait ? 0 : cost[d];
+        if (node->op == ops->wait && (unit->goal < 0 || unit->goal == unit->cell))
+            *total = 0;
+        else if (unit->goal < 0)
+            *total = cost[d];
         else if (!arrived[d])
             *total = cost[d] + rs_distance(&unit->table, at, facing);
         else if (next_least < RS_FAR)

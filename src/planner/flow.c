@@ -11,7 +11,59 @@ enum {
 /* Below this many units a cell opposite streams do not matter, and prices would only cost time. */
 static const float RS_FLOW_DENSITY = 0.05f;
 /* Extra steps an edge costs for each move a step that goes the other way more often, and at most. */
-static const float RS_FLOW_PRICE = 6.0f, RS_FLOW_PRICE_MAX = 2.0f;
+static const float RS_FLOW_PRICE = 3.0f, RS_FLOW_PRICE_MAX = 1.0f;
+
+/* Extra travel cost against a line's direction: little where there is room to pass, and so much in
+ * a corridor that it is only driven the other way by those who have to. */
+enum { RS_LANE_COST = RS_STEP_COST / 4, RS_CORRIDOR_COST = 4 * RS_STEP_COST };
+/* How much the balance of directions forgets from line to line. */
+static const float RS_LANE_MEMORY = 0.8f;
+
+/* Leaving the cell in this heading when the way back is open too: the next cell, or -1. */
+static int32_t two_way(const rs_grid *g, int32_t cell, int heading)
+{
+    int32_t to = cell >= 0 ? g->next[cell * RS_HEADINGS + heading] : -1;
+    return to >= 0 && g->next[to * RS_HEADINGS + ((heading + 2) & 3)] == cell ? to : -1;
+}
+
+static int has_side(const rs_grid *g, int32_t cell, int heading)
+{
+    return g->next[cell * RS_HEADINGS + ((heading + 1) & 3)] >= 0 ||
+           g->next[cell * RS_HEADINGS + ((heading + 3) & 3)] >= 0;
+}
+
+/* Gives every row and column that can be driven both ways a direction, in turn: the one that
+ * balances the lines before it, each counting by the squares of its unbroken runs. */
+static void lay_lanes(rs_grid *g)
+{
+    for (int heading = RS_EAST; heading <= RS_SOUTH; heading++) {
+        int32_t lines = heading == RS_EAST ? g->height : g->width;
+        int32_t length = heading == RS_EAST ? g->width : g->height;
+        int32_t along = heading == RS_EAST ? 1 : g->width, across = g->width + 1 - along;
+        float balance = 0.0f;
+        for (int32_t line = 0; line < lines; line++) {
+            float weight = 0.0f, run = 0.0f;
+            int against = balance > 0.0f ? heading : heading + 2;
+            for (int32_t i = 0; i < length; i++) {
+                int32_t cell = g->id_of[line * across + i * along];
+                if (two_way(g, cell, heading) >= 0) {
+                    run += 1.0f;
+                } else {
+                    weight += run * run;
+                    run = 0.0f;
+                }
+                int32_t to = two_way(g, cell, against);
+                if (to < 0)
+                    continue;
+                int wide = has_side(g, cell, against) || has_side(g, to, against);
+                uint8_t *cost = &g->edge_cost[cell * RS_HEADINGS + against];
+                int32_t more = *cost + (wide ? RS_LANE_COST : RS_CORRIDOR_COST);
+                *cost = (uint8_t)(more < RS_EDGE_COST_MAX ? more : RS_EDGE_COST_MAX);
+            }
+            balance = balance * RS_LANE_MEMORY + (balance > 0.0f ? -weight : weight);
+        }
+    }
+}
 
 int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units)
 {
@@ -26,6 +78,8 @@ int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units)
         rs_flow_free(f);
         return -1;
     }
+    if (f->active)
+        lay_lanes(grid);
     memcpy(f->base_cost, grid->edge_cost, (size_t)grid->cells * RS_HEADINGS);
     return 0;
 }

@@ -1,5 +1,6 @@
-/* Guidance learnt from the traffic itself: driving against the main flow of an edge costs extra, so
- * that opposite streams settle on different lanes. */
+/* Guidance on crowded floors, so that opposite streams settle on different lanes: rows and columns
+ * have directions in turn, and driving against the main flow of an edge, as learnt from the traffic
+ * itself, costs extra. */
 #ifndef RS_PLANNER_FLOW_H
 #define RS_PLANNER_FLOW_H
 
@@ -10,7 +11,7 @@
 
 typedef struct {
     rs_grid *grid;
-    uint8_t *base_cost; /* [cells*4] edge costs without guidance */
+    uint8_t *base_cost; /* [cells*4] edge costs without what was learnt */
     float *flow;        /* [cells*4] moves a step out of each cell in each heading, fading average */
     uint16_t *moves;    /* [cells*4] moves since the last update */
     int32_t steps;      /* so far */

@@ -22,6 +22,9 @@ enum { RS_CLOCK_WORK = 2000 };
 /* A unit waits beyond measure after these steps and so many times its distance. */
 enum { RS_PATIENCE = 200, RS_PATIENCE_FACTOR = 4 };
 
+/* So many units, the first in rank, choose even when the time is up: some always get on. */
+enum { RS_ALWAYS_CHOOSE = 16 };
+
 #define RS_PRIORITY_MAX 15.0f
 
 /* A deadline begins to count when so many steps are to spare, and adds at most so much priority. */
@@ -34,7 +37,9 @@ static const float RS_SLACK = 64.0f, RS_URGENCY = 4.0f;
 static const double RS_EVEN_POWER = 0.2, RS_STEEP_POWER = 2.0, RS_LEAST_WEIGHT = 0.02;
 
 /* The power rises between these shares of waiting units, averaged over so many steps. */
-static const double RS_JAM_BEGIN = 0.14, RS_JAM_FULL = 0.22, RS_JAM_MEMORY = 20.0;
+static const double RS_JAM_BEGIN = 0.12, RS_JAM_FULL = 0.18, RS_JAM_MEMORY = 20.0;
+/* ... or between these shares of the cells with units on them. */
+static const double RS_CROWD_BEGIN = 0.28, RS_CROWD_FULL = 0.38;
 
 /* A unit that holds its best operation can gain nothing: look so often for another one. */
 enum { RS_PICKS = 3 };
@@ -297,7 +302,8 @@ static int descending(const void *a, const void *b)
 }
 
 /* Units that have waited beyond all measure go first, longest first, so that none starves. Of the
- * others the greater priority goes first, then the one nearer to the end of its task. */
+ * others the greater priority goes first, then the one nearer to the end of its task; units
+ * at rest on their goals make room. */
 static void rank_units(rs_planner *p, const rs_planner_input *in)
 {
     for (int32_t u = 0; u < p->units; u++) {
@@ -313,6 +319,8 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
         uint64_t key = 0, level = (uint64_t)(priority_of(p, in, u) * 256.0f);
         if (p->overdue[u] > 0)
             key = (UINT64_C(0x10000) | (uint64_t)p->waiting[u]) << 46;
+        else if (p->goal[u] == p->cell[u])
+            key = level << 36;
         else if (p->goal[u] >= 0)
             key = level << 36 | (uint64_t)(0xFFFF - (steps < 0xFFFF ? steps : 0xFFFF)) << 20;
         p->key[u] = key | (uint64_t)(0xFFFFF - u);
@@ -370,6 +378,9 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
 static void weigh_units(rs_planner *p, const rs_planner_input *in)
 {
     double jam = (p->jam - RS_JAM_BEGIN) / (RS_JAM_FULL - RS_JAM_BEGIN);
+    double crowd = (double)p->units / (p->grid.cells > 0 ? p->grid.cells : 1);
+    crowd = (crowd - RS_CROWD_BEGIN) / (RS_CROWD_FULL - RS_CROWD_BEGIN);
+    jam = jam > crowd ? jam : crowd;
     jam = jam < 0.0 ? 0.0 : jam > 1.0 ? 1.0 : jam;
     double power = RS_EVEN_POWER + (RS_STEEP_POWER - RS_EVEN_POWER) * jam;
     for (int32_t u = 0; u < p->units; u++) {
@@ -464,7 +475,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     continue_plan(p, in);
     int64_t look = 0;
     for (int32_t i = 0; i < p->units; i++) {
-        if (limited && p->search.work >= look) {
+        if (limited && i >= RS_ALWAYS_CHOOSE && p->search.work >= look) {
             if (cpu_now() - started >= in->budget)
                 break;
             look = p->search.work + RS_CLOCK_WORK;
