@@ -40,6 +40,7 @@ MESSAGES: dict[type, type] = {
         records.ErrandReports,
         records.PodPlaces,
         records.PodRegister,
+        records.KeepOuts,
         records.Alarm,
         records.PalletArrived,
         records.LiftResult,
@@ -80,6 +81,9 @@ SERVICES: dict[type, type] = {
 }
 """Requests and questions to the inventory, and their service types."""
 
+COMMANDS: dict[type, type] = {records.ZoneCommand: srv.Zone, records.UnitReset: srv.ResetUnit}
+"""Commands of people to the traffic manager, and their service types."""
+
 ANSWERS: dict[type, type] = {
     requests.FindRequest: requests.FindReply,
     requests.AuditRequest: requests.AuditReply,
@@ -96,13 +100,18 @@ _CODES: dict[tuple[type, str], tuple[int, ...]] = {
     (records.Errands, "operation"): tuple(c for c in records.Operation if c != 8) + _FACES,
     (records.Errands, "hold"): (0, 1),
     (records.ErrandReports, "result"): tuple(records.ErrandResult),
+    (records.KeepOuts, "occupied"): (0, 1),
 }
 
 _LENGTHS: dict[type, tuple[tuple[str, ...], ...]] = {
     records.Release: (("unit", "first", "origin", "count"), ("action", "cell")),
+    records.KeepOuts: (("zone", "occupied", "count"),),
     records.Reply: (("bin", "sku", "quantity"),),
 }
 """Fields of one length each, where it is not all the sequences of the record."""
+
+_COUNTED = {records.Release: "action", records.KeepOuts: "cell"}
+"""Field of which ``count`` says how much belongs to each entry."""
 
 _UNASSIGNED = {
     (records.LifterState, "unit"),
@@ -229,10 +238,11 @@ class Codec:
                 raise InputError(
                     self._name, ", ".join(group), lengths, "arrays of one length expected"
                 )
-        if self.record is records.Release:
+        counted = _COUNTED.get(self.record)
+        if counted is not None:
             total = int(values["count"].sum(dtype=np.int64))
-            if total != len(values["action"]):
-                raise InputError(self._name, "count", total, f"{len(values['action'])} actions")
+            if total != len(values[counted]):
+                raise InputError(self._name, "count", total, f"{counted}: {len(values[counted])}")
         return self.record(**values)
 
 
@@ -258,6 +268,14 @@ class Converter:
     def reply(self, record: type) -> Codec:
         """The codec of the response to request or question type ``record``."""
         return self.codec(ANSWERS.get(record, records.Reply), SERVICES[record].Response)  # type: ignore[attr-defined]
+
+    def command(self, record: type) -> Codec:
+        """The codec of a person's command."""
+        return self.codec(record, COMMANDS[record].Request)  # type: ignore[attr-defined]
+
+    def confirmation(self, record: type) -> Codec:
+        """The codec of the answer to command type ``record``."""
+        return self.codec(records.Confirmation, COMMANDS[record].Response)  # type: ignore[attr-defined]
 
     def lift_goal(self) -> Codec:
         """The codec of `LiftRequest` as a goal."""
@@ -313,7 +331,7 @@ def _field(record: type, name: str, hint: Any, wire_type: str, limits: Limits | 
     if bound is not None:
         lowest = -1 if (record, name) in _UNASSIGNED else 0
         checks.append(_within(lowest, bound, _is_sequence(hint)))
-    if record is records.Release and name == "count":
+    if record in _COUNTED and name == "count":
         checks.append(_within(0, 2**31, True))
     if _holds(hint, float):
         checks.append(_finite if _is_sequence(hint) else _finite_scalar)

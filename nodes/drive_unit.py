@@ -48,6 +48,7 @@ class DriveUnitNode(CoreNode):
 
     Subscribes:
         /fleet/release (Release)
+        /fleet/keep_outs (KeepOuts): the unit stands while its way leads through a closed zone.
         /fleet/pod_places (PodPlaces): pods that others have moved.
         /lifters/<id>/pallet_arrived (PalletArrived), /lifters/<id>/result (LiftResult),
         /stations/<id>/visit_done (VisitDone): pallets set on and taken off the unit.

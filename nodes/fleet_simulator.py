@@ -52,7 +52,7 @@ class FleetSimulatorNode(CoreNode):
         /orders/arrived (OrderArrived), /orders/tote_packed (TotePacked)
 
     Subscribes:
-        /fleet/release (Release), /fleet/pod_places (PodPlaces)
+        /fleet/release (Release), /fleet/keep_outs (KeepOuts)
         /lifters/<id>/command (LifterCommand), /lifters/<id>/result (LiftResult)
         /stations/<id>/instruct (Instruct), /stations/<id>/visit_done (VisitDone)
         /orders/tote_ready (ToteReady)

@@ -168,6 +168,7 @@ class MonitorNode(CoreNode):
             values=[
                 _value("conflicts", str(self.core.conflicts)),
                 _value("units stopped or dead", str(broken)),
+                _value("closed cells", str(self.core.closed_cells)),
                 _value("alarms", str(len(self.core.alarms))),
             ],
         )

@@ -26,7 +26,7 @@ SNAPSHOT = _profile(1000, DurabilityPolicy.TRANSIENT_LOCAL)
 """Absolute values sent on change; the publisher repeats all of them for a late joiner."""
 
 LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
-"""One message that stays true: the floor."""
+"""One message that stays true: the floor, the closed zones."""
 
 SENSOR = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
@@ -34,6 +34,7 @@ SENSOR = QoSProfile(
 """What a robot measures; matches publishers of any reliability."""
 
 _STATES = (records.FleetState, records.LifterState, records.LifterFeedback, records.LifterCommand)
+_LATCHED = (records.KeepOuts,)
 _SNAPSHOTS = (records.PodPlaces, records.PodRegister, records.StockLevels, records.PodSpace)
 
 
@@ -41,4 +42,6 @@ def of(record: type) -> QoSProfile:
     """Profile of a record's topic."""
     if record in _STATES:
         return STATE
+    if record in _LATCHED:
+        return LATCHED
     return SNAPSHOT if record in _SNAPSHOTS else COMMAND

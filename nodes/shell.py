@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import math
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 0.2
 """Wall time between heartbeats of a node that is not stepped: before the start, or while the
 clock waits for another node. DDS repairs a loss at its writer's next word; this is the word."""
+
+STOP_SECONDS = 10
+"""Wall time (s) a process has to end after SIGINT or SIGTERM; then SIGALRM ends it."""
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "events": EventsExecutor,
@@ -307,11 +313,20 @@ def subscribed(publishers: Sequence[Publisher]) -> bool:
 class Stopper:
     """Turns SIGINT and SIGTERM into a flag, so that nothing is cut off in the middle.
 
-    A second signal interrupts at once.
+    A second signal interrupts at once. A process that is still there `STOP_SECONDS` after the
+    first one says on stderr where all its threads are and is ended by the kernel, wherever it
+    hangs: a handler in Python runs only when the main thread comes back from what it is in, so a
+    thread of its own starts the alarm.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._bytes, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        self._wakeup = wakeup
+        self._wakeup_before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        faulthandler.register(signal.SIGALRM, chain=True)
+        threading.Thread(target=self._watch, name="stopper", daemon=True).start()
         self._before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -322,8 +337,17 @@ class Stopper:
             raise KeyboardInterrupt
         self.signal = number
 
+    def _watch(self) -> None:
+        with open(self._bytes, "rb", buffering=0) as signals:
+            while number := signals.read(1):
+                if number[0] in self._before:
+                    signal.alarm(STOP_SECONDS)
+
     def restore(self) -> None:
-        """Put back the handlers from before."""
+        """Put back the handlers from before; the process may go on."""
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._wakeup)
+        signal.alarm(0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -379,6 +403,8 @@ def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
         stopper.restore()
+        if stopper.signal is not None:
+            signal.alarm(STOP_SECONDS)  # for the rest of the way out of the process
     return 0
 
 

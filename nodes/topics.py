@@ -19,6 +19,7 @@ TOPICS: dict[type, str] = {
     records.ErrandReports: "fleet/errand_reports",
     records.PodPlaces: "fleet/pod_places",
     records.PodRegister: "inventory/pod_register",
+    records.KeepOuts: "fleet/keep_outs",
     records.Alarm: "alarms",
     records.PalletArrived: "lifters/{lifter}/pallet_arrived",
     records.LiftResult: "lifters/{lifter}/result",
@@ -57,6 +58,12 @@ SERVICES: dict[type, str] = {
     requests.AuditRequest: "inventory/audit",
 }
 """Service of each request and question."""
+
+COMMANDS: dict[type, str] = {
+    records.ZoneCommand: "fleet/zone",
+    records.UnitReset: "fleet/reset_unit",
+}
+"""Service of each command that people give to the traffic manager."""
 
 LIFT = "lifters/{lifter}/lift"
 HEARTBEAT = "heartbeat"

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from robo_stow_interfaces.msg import UnitState
 from robo_stow_nodes import parameters, qos, topics
-from robo_stow_nodes.conversions import UnitStateCodec
+from robo_stow_nodes.conversions import COMMANDS, UnitStateCodec
 from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
-from robo_stow.messages import Alarm, Core, ErrandReports, PodPlaces, Release
+from robo_stow.messages import (
+    Alarm,
+    Confirmation,
+    Core,
+    ErrandReports,
+    KeepOuts,
+    PodPlaces,
+    Release,
+)
 from robo_stow.traffic.manager import TrafficManager
+from robo_stow.traffic.zones import ZoneFile
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
@@ -26,7 +35,13 @@ class TrafficManagerNode(CoreNode):
         /fleet/release (Release): actions the units may carry out.
         /fleet/errand_reports (ErrandReports): errands that ended.
         /fleet/pod_places (PodPlaces): where pods stand; transient local, whole for late joiners.
+        /fleet/keep_outs (KeepOuts): closed zones, on change and then once a second; transient
+            local.
         /alarms (Alarm)
+
+    Serves:
+        /fleet/zone (Zone): somebody enters or has left a zone, or resets it.
+        /fleet/reset_unit (ResetUnit): a fenced unit is trusted again.
 
     Subscribes:
         /fleet/state (FleetState)
@@ -37,19 +52,31 @@ class TrafficManagerNode(CoreNode):
     Parameters: those of `CoreNode`, and
         unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state;
             -1: all units.
+        zone_file (str): where closed zones are kept over a restart; empty: nowhere.
     """
 
     KIND = "traffic_manager"
-    PUBLISHES = (Release, ErrandReports, PodPlaces, Alarm)
+    PUBLISHES = (Release, ErrandReports, PodPlaces, KeepOuts, Alarm)
+    _core: TrafficManager
 
     def build(self) -> Sequence[Core]:
-        return (TrafficManager(self.building, self.seed),)
+        name = parameters.declare(
+            self, self.KIND, "zone_file", "where closed zones are kept over a restart"
+        )
+        self._file = ZoneFile(name, self.building) if name else None
+        closed = self._file.read() if self._file is not None else None
+        self._core = TrafficManager(self.building, self.seed, closed=closed)
+        return (self._core,)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
-        return (warehouse.traffic,)
+        self._file = None
+        self._core = warehouse.traffic
+        return (self._core,)
 
     def connect(self) -> None:
         super().connect()
+        for record, service in COMMANDS.items():
+            self.create_service(service, topics.COMMANDS[record], partial(self._obey, record))
         text = "units that report on topics of their own; -1: all"
         count = parameters.declare(self, self.KIND, "unit_nodes", text, (-1, 100_000))
         codec = UnitStateCodec(self.building)
@@ -57,6 +84,19 @@ class TrafficManagerNode(CoreNode):
         for unit in range(units if count < 0 else min(count, units)):
             name = topics.topic(topics.UNIT_STATE, unit=self.building.unit_name(unit))
             self.create_subscription(UnitState, name, partial(self._on_unit, codec), qos.STATE)
+
+    def _obey(self, kind: type, message: Any, response: Any) -> Any:
+        try:
+            command = self.converter.command(kind).decode(message)
+        except InputError as error:
+            self.reject(error)
+            answer = Confirmation(False, str(error))
+        else:
+            answer = self._core.command(self.now(), command)
+            if self._file is not None:  # first on disk, then told and answered
+                self._file.write(self._core.keep_outs(self.now()))
+            self.step(self.now())
+        return self.converter.confirmation(kind).encode(answer)
 
     def _on_unit(self, codec: UnitStateCodec, message: Any) -> None:
         try:

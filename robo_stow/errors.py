@@ -26,3 +26,11 @@ class InputError(RoboStowError):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
         return type(self), (self.source, self.field, self.value, self.message)
+
+
+def no_ros(error: ImportError) -> RoboStowError:
+    """What to tell a user when the ROS 2 side cannot be imported."""
+    return RoboStowError(
+        f"ROS 2 or the built workspace is not there ({error}); run `make setup` and use "
+        ".venv/bin/robo-stow, or source install/setup.bash"
+    )

@@ -84,6 +84,14 @@ class ErrandResult(IntEnum):
     REJECTED = 1  # goal unreachable, unknown unit, or operation not possible
 
 
+class ZoneEvent(IntEnum):
+    """What happens to a zone that people may enter."""
+
+    ENTERED = 0  # somebody goes in: closed to units
+    LEFT = 1  # nobody is in there any more: still closed
+    RESET = 2  # somebody has seen that it is empty: open again
+
+
 class LiftPhase(IntEnum):
     """Phases of one lift cycle of a Robo-Stow."""
 
@@ -200,6 +208,45 @@ class PodRegister:
     stamp: float
     pod: I32  # [k]
     cell: I32  # [k]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ZoneCommand:
+    """A person, gate or light barrier to traffic; carried out at once, repeats change nothing."""
+
+    zone: str
+    event: ZoneEvent
+    cell: I32  # [k] ENTERED: cells to close; none: those of the building's zone of that name
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReset:
+    """A person to traffic: trust this fenced unit again."""
+
+    unit: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KeepOuts:
+    """Traffic to everyone: all zones that are closed; on every change, and once a second after it.
+
+    A unit that is in one of their cells, or whose released actions lead into one, brakes at once
+    and stands until they are open; then it goes on. Nothing is released into them.
+    """
+
+    stamp: float
+    zone: tuple[str, ...]
+    occupied: U8  # [z] 1: somebody is known to be in there
+    count: I32  # [z] cells of each zone
+    cell: I32  # [sum(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Answer to a person's command."""
+
+    ok: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,6 +604,9 @@ Message = (
     | ErrandReports
     | PodPlaces
     | PodRegister
+    | ZoneCommand
+    | UnitReset
+    | KeepOuts
     | Alarm
     | PalletArrived
     | LiftRequest

@@ -18,6 +18,7 @@ from robo_stow.messages import (
     Alarm,
     FleetState,
     Instruct,
+    KeepOuts,
     LiftResult,
     Load,
     Message,
@@ -49,6 +50,7 @@ class MonitorCore:
     consumes = (
         FleetState,
         PodPlaces,
+        KeepOuts,
         OrderArrived,
         OrderShipped,
         PickVisit,
@@ -66,6 +68,7 @@ class MonitorCore:
         self.now = 0.0
         self.alarms: list[Alarm] = []
         self.conflicts = 0
+        self.closed_cells = 0
         self.order_to_ship: list[float] = []
         self.activity: list[tuple[float, float, float, float, float]] = []
         self.station_busy: dict[str, list[float]] = {s.id: [] for s in building.stations}
@@ -103,6 +106,9 @@ class MonitorCore:
                 found += self._on_fleet(message)
             elif isinstance(message, PodPlaces):
                 self.pods[message.pod] = message.cell
+            elif isinstance(message, KeepOuts):
+                self.closed_cells = len(np.unique(message.cell))
+                self.checker.keep_out(message.cell, now, self.units.speed)
             elif isinstance(message, Instruct):
                 if message.work not in self._done_work[message.station]:
                     self._open_work[message.station].add(message.work)

@@ -12,7 +12,8 @@ from robo_stow.drive.motion import DriveUnits
 from robo_stow.monitor import MonitorCore
 from robo_stow.native import load
 from robo_stow.sim.faults import Faults
-from robo_stow.traffic.manager import AGAIN, TrafficManager
+from robo_stow.traffic.manager import TrafficManager
+from robo_stow.traffic.startup import AGAIN
 
 _POINTERS = (
     *("fleet", "execution", "checker", "tally", "end", "load", "load_id", "status", "verdict"),

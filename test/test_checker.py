@@ -51,6 +51,7 @@ class Scene:
         x, y = self.building.grid.xy(self.cell)
         self.x, self.y = x.astype(np.float64), y.astype(np.float64)
         self.yaw = np.zeros(len(cells))
+        self.speed = np.zeros(len(cells))
         self.load = np.zeros(len(cells), np.uint8)
         self.load_id = np.full(len(cells), -1, np.int32)
         self.pods = np.full(self.building.pods, -1, np.int32)
@@ -68,6 +69,10 @@ class Scene:
         self.load[unit] = load
         self.load_id[unit] = pod
 
+    def close(self, *cells: int) -> None:
+        speed = self.speed.astype(np.float32)
+        self.checker.keep_out(np.array(cells, np.int32), self.stamp, speed)
+
     def look(self, which: list[int] | None = None) -> list[Alarm]:
         self.stamp += 0.1
         unit = np.arange(len(self.cell)) if which is None else np.array(which, np.int64)
@@ -83,7 +88,7 @@ class Scene:
             x=self.x[unit].astype(np.float32),
             y=self.y[unit].astype(np.float32),
             yaw=self.yaw[unit].astype(np.float32),
-            speed=zeros.astype(np.float32),
+            speed=self.speed[unit].astype(np.float32),
             load=self.load[unit],
             load_id=self.load_id[unit],
             battery=zeros.astype(np.float32),
@@ -210,18 +215,50 @@ def test_two_units_with_the_same_pod() -> None:
 def test_entry_into_a_closed_cell() -> None:
     scene = Scene(cell(2, 2), cell(2, 4))
     assert scene.look() == []
-    scene.checker.keep_out([cell(2, 3), cell(2, 4)])
+    scene.close(cell(2, 3), cell(2, 4))
     assert scene.look() == [], "the unit in there when it is closed has done nothing wrong"
     scene.put(0, cell(2, 3))
     scene.put(1, cell(2, 5))
     (alarm,) = scene.look()
     assert "unit_0000" in alarm.text and str(cell(2, 3)) in alarm.text
     assert scene.look() == []
-    scene.checker.keep_out([])
+    scene.close()
     scene.put(0, cell(2, 2))
     scene.look()
     scene.put(0, cell(2, 3))
     assert scene.look() == []
+
+
+def test_a_unit_that_cannot_brake_before_a_cell_that_is_closed_may_enter_it() -> None:
+    far, near = cell(2, 2), cell(6, 2)
+    scene = Scene(far, near)
+    scene.speed[1] = 1.5  # m/s, east: 0.75 m of reaction, 1.1 m of braking
+    assert scene.look() == []
+    scene.close(far + 1, near + 1, near + 4)
+    scene.put(1, near + 1)
+    assert scene.look() == []
+    scene.put(0, far + 1)
+    (alarm,) = scene.look()
+    assert "unit_0000 entered closed cell" in alarm.text
+    scene.put(1, near + 2)
+    assert scene.look() == []
+    scene.put(1, near + 4)
+    (alarm,) = scene.look()
+    assert "unit_0001 entered closed cell" in alarm.text
+
+
+def test_a_unit_in_a_closed_cell_comes_to_rest() -> None:
+    scene = Scene(cell(2, 2))
+    assert scene.look() == []
+    found = []
+    for step in range(40):
+        scene.close(cell(2, 2), cell(2, 3), cell(2, 4))
+        scene.move(0, east=0.02 if step not in (30, 31) else 0.0)
+        found += [(step, alarm.text) for alarm in scene.look()]
+    assert [step for step, _ in found] == [20, 32], "after 0.5 s and 1.5 s of braking, and again"
+    assert all(
+        f"unit_0000 (cell {cell(2, 2)}) drives in a closed cell" in text for _, text in found
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,14 @@ pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
 from rclpy.serialization import deserialize_message, serialize_message
 from robo_stow_interfaces import msg, srv
 from robo_stow_nodes import topics
-from robo_stow_nodes.conversions import MESSAGES, SERVICES, Codec, Converter, UnitStateCodec
+from robo_stow_nodes.conversions import (
+    COMMANDS,
+    MESSAGES,
+    SERVICES,
+    Codec,
+    Converter,
+    UnitStateCodec,
+)
 
 CODES = {
     "heading": st.sampled_from(list(records.Heading)),
@@ -34,6 +41,7 @@ CODES = {
     "action": st.sampled_from([0, 1, 2, 4, 5, 6, 8, 9, 10, 11]),
     "operation": st.sampled_from([3, 4, 5, 6, 8, 9, 10, 11]),
     "hold": st.sampled_from([0, 1]),
+    "occupied": st.sampled_from([0, 1]),
     "result": st.sampled_from(list(records.ErrandResult)),
 }
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=8)
@@ -68,8 +76,7 @@ def some(draw: st.DrawFn, record: type) -> Any:
         size = length
         if name == "joint":
             size = 6
-        elif record is records.Release and name in ("action", "cell"):
-            assert actions is not None
+        elif actions is not None and name in ("action", "cell"):
             size = actions
         if name == "stamp":
             values[name] = draw(STAMPS)
@@ -110,6 +117,8 @@ CODECS = [
     *(Converter().codec(record) for record in MESSAGES),
     *(Converter().request(record) for record in SERVICES),
     *(Converter().reply(record) for record in SERVICES),
+    *(Converter().command(record) for record in COMMANDS),
+    *(Converter().confirmation(record) for record in COMMANDS),
     Converter().lift_goal(),
     Converter().lift_result(),
 ]
@@ -126,11 +135,13 @@ def test_every_record_survives_the_wire(codec: Codec) -> None:
 
 
 def test_every_record_has_a_way() -> None:
-    ways = set(topics.TOPICS) | set(topics.SERVICES) | {records.LiftRequest, records.Reply}
+    ways = set(topics.TOPICS) | set(topics.SERVICES) | set(topics.COMMANDS)
+    ways |= {records.LiftRequest, records.Reply}
     asked = {*typing.get_args(requests.Booked), *typing.get_args(requests.Question)}
     assert ways == set(typing.get_args(records.Message)) | asked
     assert set(topics.TOPICS) == set(MESSAGES)
     assert set(topics.SERVICES) == set(SERVICES)
+    assert set(topics.COMMANDS) == set(COMMANDS)
 
 
 @settings(max_examples=25, deadline=None)

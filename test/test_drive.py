@@ -560,6 +560,39 @@ def test_a_halt_brakes_at_once_anywhere_and_a_reset_goes_on(halt: str, status: i
     assert units.status[0] == UnitStatus.OK
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    closed=st.integers(0, 14),
+    after=st.floats(0.0, 12.0),
+    length=st.integers(1, 12),
+)
+def test_a_closed_cell_holds_who_is_in_it_or_on_the_way_into_it(
+    closed: int, after: float, length: int
+) -> None:
+    start = 5 * WIDTH
+    units = make_unit(start)
+    send(units, [F] * length)
+    units.step(after)
+    before = units.states(after)
+    units.keep_out(np.array([start + closed], np.int32))
+    concerned = before.cell[0] <= start + closed <= start + length
+    speed = float(before.speed[0])
+    for _ in range(60):
+        units.step(0.1)
+    state = units.states(after + 6.0)
+    if concerned:
+        assert state.status[0] == UnitStatus.STOPPED
+        assert state.speed[0] == 0.0
+        braking = speed**2 / (2 * PROFILE.acceleration)
+        assert state.x[0] <= before.x[0] + braking + 1e-4
+    else:
+        assert state.status[0] == UnitStatus.OK
+    units.keep_out(np.zeros(0, np.int32))
+    assert seconds_until_done(units, 0.1) < 60.0
+    assert units.states(0.0).cell[0] == start + length
+    assert units.states(0.0).status[0] == UnitStatus.OK
+
+
 def test_a_late_action_is_waited_for_at_rest() -> None:
     units = make_unit()
     send(units, [F] * 6)

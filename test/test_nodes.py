@@ -78,6 +78,8 @@ class Listener(Node):
 
 
 def call(graph: Graph, node: Node, kind: type, name: str, request: Any) -> Any:
+    if isinstance(request, dict):
+        request = kind.Request(**request)
     client = node.create_client(kind, name)
     assert graph.spin_until(client.service_is_ready, 20.0)
     future = client.call_async(request)
@@ -90,24 +92,48 @@ def call(graph: Graph, node: Node, kind: type, name: str, request: Any) -> Any:
 
 def test_a_site_in_several_processes_survives_the_loss_of_two(graph: Graph, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'ledger.db'}"
-    graph.start("traffic_manager")
+    zone_file = str(tmp_path / "zones.json")
+    (zone,) = BUILDING.zones
+    graph.start("traffic_manager", zone_file=zone_file)
     graph.start("inventory", database=database)
     graph.start("fleet_simulator", speed=1000.0, minutes=4.0, start_timeout=60.0)
     for kind in (FulfilmentNode, RoboStowLifterNode, PickStationNode, StowStationNode):
         graph.host(kind)
     monitor = graph.host(MonitorNode)
-    listener = graph.add(Listener(records.Release, records.ErrandReports))
+    listener = graph.add(Listener(records.Release, records.ErrandReports, records.KeepOuts))
+    keep_outs = listener.heard[records.KeepOuts]
+
+    def closed() -> set[int]:
+        return set(keep_outs[-1].cell.tolist()) if keep_outs else set()
 
     def reached(seconds: float) -> Callable[[], bool]:
         return lambda: monitor.core.now >= seconds
 
     assert graph.spin_until(reached(45.0), 90.0)
     first_epoch = max(release.epoch for release in listener.heard[records.Release])
+    # A person goes into a zone; it stays closed over the loss of the traffic manager.
+    order = {"zone": zone.name, "event": records.ZoneEvent.ENTERED}
+    assert call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order).ok
+    assert graph.spin_until(lambda: closed() == set(zone.cells), 10.0)
     for name in ("traffic_manager", "inventory"):
         graph.processes[name].kill()
         graph.processes[name].wait()
-    graph.start("traffic_manager")
+    keep_outs.clear()
+    graph.start("traffic_manager", zone_file=zone_file)
     graph.start("inventory", database=database)
+    assert graph.spin_until(reached(90.0), 90.0)
+    assert closed() == set(zone.cells)
+    order["event"] = records.ZoneEvent.RESET
+    refused = call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order)
+    assert not refused.ok
+    assert "somebody is in" in refused.reason
+    for event in ("leave", "reset"):
+        person = subprocess.Popen(
+            [sys.executable, "-m", "robo_stow.cli.main", "zone", event, zone.name]
+        )
+        assert graph.spin_until(lambda p=person: p.poll() is not None, 30.0)
+        assert person.returncode == 0
+    assert graph.spin_until(lambda: bool(keep_outs) and closed() == set(), 10.0)
     assert graph.spin_until(reached(239.0), 90.0)
 
     figures = monitor.core.figures()
@@ -133,6 +159,28 @@ def test_the_other_nodes_run_alone_and_end_cleanly(graph: Graph) -> None:
     assert graph.stop(signal.SIGTERM) == dict.fromkeys(names, 0)
     for name in names:
         assert "Traceback" not in graph.log(name).read_text(), name
+
+
+def test_a_process_that_hangs_after_a_signal_says_where_and_is_ended() -> None:
+    hang = (
+        "import threading\n"
+        "from robo_stow_nodes import shell\n"
+        "shell.STOP_SECONDS = 1\n"
+        "stopper = shell.Stopper()\n"
+        "print('ready', flush=True)\n"
+        "lock = threading.Lock()\n"
+        "lock.acquire()\n"
+        "lock.acquire()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hang], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGALRM
+    assert 'File "<string>", line 8' in errors
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,18 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from robo_stow.floor.building import Zone
 from robo_stow.floor.load import load_building
-from robo_stow.messages import Alarm, FleetState, Message, PodPlaces, Release
+from robo_stow.messages import (
+    Alarm,
+    FleetState,
+    KeepOuts,
+    Message,
+    PodPlaces,
+    Release,
+    ZoneCommand,
+    ZoneEvent,
+)
 from robo_stow.simulate import Loop, QuickLoop, simulate
 from robo_stow.warehouse import Warehouse, build_warehouse
 
@@ -87,7 +97,8 @@ def test_a_conflict_is_told_by_both_loops() -> None:
         for _ in loop.run(60.0):
             pass
         assert warehouse.monitor.conflicts == 0
-        warehouse.monitor.checker.keep_out(range(0, 400, 3))
+        checker, units = warehouse.monitor.checker, warehouse.building.units
+        checker.keep_out(np.arange(0, 400, 3, np.int32), 60.0, np.zeros(units, np.float32))
         for _ in loop.run(60.0):
             pass
         found.append([alarm for alarm in warehouse.monitor.alarms if alarm.kind == "conflict"])
@@ -148,3 +159,58 @@ def test_small_and_large_fleets_work_too(units: int) -> None:
     assert warehouse.monitor.conflicts == 0
     assert warehouse.inventory.audit() == []
     assert warehouse.monitor.figures()["lines_picked"] > 0
+
+
+class Visitor:
+    """A person who goes into a zone when a unit drives there, and after a minute leaves it."""
+
+    consumes = (KeepOuts, FleetState)
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.entered = math.inf
+        self.closed: list[tuple[float, set[int]]] = []
+        self.speed: list[tuple[float, float]] = []  # s since the entry, highest speed in the zone
+        self._next = list(ZoneEvent)
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        speed = 0.0
+        for message in inbox:
+            if isinstance(message, KeepOuts):
+                self.closed.append((message.stamp, set(message.cell.tolist())))
+            elif isinstance(message, FleetState):
+                inside = np.isin(message.cell, self.zone.cells)
+                speed = float(message.speed[inside].max(initial=0.0))
+        if self.entered > now and now > 60.0 and speed > 1.0:
+            self.entered = now
+        if now >= self.entered:
+            self.speed.append((now - self.entered, speed))
+        if self._next and now >= self.entered + (0.0, 60.0, 90.0)[self._next[0]] - 1e-6:
+            event = self._next.pop(0)
+            return [ZoneCommand(self.zone.name, event, np.zeros(0, np.int32))]
+        return []
+
+
+@pytest.mark.parametrize("kind", [Loop, QuickLoop])
+def test_a_person_in_a_zone_stops_the_units_there_until_the_reset(kind: type[Loop]) -> None:
+    warehouse = demo(seed=2)
+    (zone,) = warehouse.building.zones
+    visitor = Visitor(zone)
+    loop = kind((*warehouse.cores, visitor))
+    while visitor.entered > loop.now - 90.0:
+        for _ in loop.run(10.0):
+            pass
+        assert loop.now < 600.0, "no unit came by"
+    held = warehouse.monitor.figures()["lines_picked"]
+    for _ in loop.run(240.0):
+        pass
+    assert warehouse.monitor.conflicts == 0, warehouse.monitor.alarms
+    shut = [at - visitor.entered for at, cells in visitor.closed if cells]
+    assert min(shut) < 0.3
+    assert 88.5 < max(shut) < 90.3
+    assert all(cells in (set(), set(zone.cells)) for _, cells in visitor.closed)
+    assert max(speed for at, speed in visitor.speed if at < 1.0) > 0.5
+    assert max(speed for at, speed in visitor.speed if 3.0 < at < 90.0) == 0.0
+    assert [a.text for a in warehouse.monitor.alarms if a.kind == "zone"][-1].endswith("reset")
+    assert warehouse.monitor.figures()["lines_picked"] > held
+    assert warehouse.inventory.audit() == []

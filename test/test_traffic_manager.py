@@ -6,11 +6,13 @@ import dataclasses
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robo_stow.floor.building import Building, CellKind, Grid
+from robo_stow.errors import InputError
+from robo_stow.floor.building import Building, CellKind, Grid, Zone
 from robo_stow.floor.load import load_building
 from robo_stow.messages import (
     Alarm,
@@ -18,15 +20,22 @@ from robo_stow.messages import (
     ErrandResult,
     Errands,
     FleetState,
+    KeepOuts,
     Load,
     Message,
     Operation,
     PodPlaces,
     PodRegister,
     Release,
+    UnitReset,
     UnitStatus,
+    ZoneCommand,
+    ZoneEvent,
 )
-from robo_stow.traffic.manager import GRACE, SILENCE, TrafficManager
+from robo_stow.traffic.checker import Checker
+from robo_stow.traffic.manager import SILENCE, TrafficManager
+from robo_stow.traffic.startup import GRACE
+from robo_stow.traffic.zones import ZoneFile, Zones
 
 FORWARD, CW, CCW, LIFT, LOWER, CHARGE, FACE = 0, 1, 2, 4, 5, 6, 8
 NONE = int(Operation.NONE)
@@ -162,12 +171,17 @@ class Plant:
         self.booked: list[int] = []  # pods whose new place is to be told
         self.cargo: dict[int, int] = {}  # unit -> pod it is to set down
         self.told: dict[int, int] = {}  # pod -> cell, as the manager says
+        self.closed: set[int] = set()
+        self.checker = Checker(building)
+        self.known_end: dict[tuple[int, int], int] = {}  # epoch, unit -> actions sent
 
     # --- what the units do -----------------------------------------------------------------
 
     def work(self) -> None:
         for number, unit in enumerate(self.units):
             if unit.status >= UnitStatus.STOPPED or unit.done == len(unit.base):
+                continue
+            if self.closed & {unit.cell, *(cell for _, cell in unit.base[unit.done :])}:
                 continue
             unit.under_way += 1
             if unit.under_way > 1 and self.rng.random() < self.pace:
@@ -179,6 +193,18 @@ class Plant:
                 taken[cell] = number
                 if unit.load != Load.NONE:
                     assert cell not in self.pod_at, f"unit {number} runs into a pod in {cell}"
+
+    def watch(self) -> None:
+        """The independent checker, with what is so and not what is reported."""
+        places = np.full(self.building.pods, -1, np.int32)
+        for cell, pod in self.pod_at.items():
+            places[pod] = cell
+        muted = [unit for unit in self.units if unit.mute]
+        for unit in muted:
+            unit.mute = False
+        assert [alarm.text for alarm in self.checker.check(self.state(), places)] == []
+        for unit in muted:
+            unit.mute = True
 
     def cells(self, unit: Unit) -> set[int]:
         driving = unit.under_way and unit.base[unit.done][0] == FORWARD
@@ -241,6 +267,7 @@ class Plant:
     def step(self, manager: TrafficManager, extra: Sequence[Message] = ()) -> list[Message]:
         self.now += STEP
         self.work()
+        self.watch()
         rng = self.rng
         if self.loss:
             parts = [
@@ -260,6 +287,11 @@ class Plant:
         for message in out:
             if isinstance(message, Release):
                 self.in_flight.append(message)
+                self.note(message)
+            elif isinstance(message, KeepOuts):
+                self.closed = set(message.cell.tolist())
+                speed = np.zeros(len(self.units), np.float32)
+                self.checker.keep_out(message.cell, self.now, speed)
             elif isinstance(message, Alarm):
                 self.alarms.append(message)
             elif isinstance(message, PodPlaces):
@@ -284,6 +316,18 @@ class Plant:
         for release in delivered:
             self.deliver(release)
         return out
+
+    def note(self, release: Release) -> None:
+        """What is released for the first time must not lead into a closed cell."""
+        ends = np.cumsum(release.count)
+        for i, unit in enumerate(release.unit.tolist()):
+            key = (release.epoch, unit)
+            first, count = int(release.first[i]), int(release.count[i])
+            known = self.known_end.get(key, 0)
+            cells = release.cell[ends[i] - count : ends[i]].tolist()
+            for cell in cells[max(0, known - first) :]:
+                assert cell not in self.closed, f"unit {unit} is sent into closed cell {cell}"
+            self.known_end[key] = max(known, first + count)
 
     def deliver(self, release: Release) -> None:
         at = 0
@@ -686,6 +730,156 @@ def test_old_states_are_ignored() -> None:
     plant.run(manager, 60)
     assert plant.results[0, number] == ErrandResult.DONE
     assert plant.alarms == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_fenced_unit_is_taken_in_again_when_it_is_reset(seed: int) -> None:
+    plant = Plant(make_building(4, 4, OPEN), seed)
+    manager = plant.start()
+    operate(plant, manager, 100)
+    assert not manager.command(plant.now, UnitReset(0)).ok
+    assert not manager.command(plant.now, UnitReset(4)).ok
+    truth = plant.state([0])
+    lie = dataclasses.replace(truth, stamp=plant.now + STEP / 2, epoch=truth.epoch + np.uint32(1))
+    out = manager.step(plant.now + STEP / 2, [lie])
+    assert [alarm.kind for alarm in out if isinstance(alarm, Alarm)] == ["fenced"]
+    operate(plant, manager, 50, sit_out=[0])
+    number = plant.order(0, 0)
+    plant.run(manager, 2)
+    assert plant.results[0, number] == ErrandResult.REJECTED
+    epoch = manager.epoch
+    plant.step(manager, [UnitReset(0)])
+    operate(plant, manager, 150)
+    assert manager.running
+    assert manager.epoch == epoch + 1
+    plant.results.clear()
+    operate(plant, manager, 300)
+    assert any(unit == 0 and r == ErrandResult.DONE for (unit, _), r in plant.results.items())
+
+
+# --- zones ---------------------------------------------------------------------------------------
+
+
+def zone(event: ZoneEvent, *cells: int, name: str = "gate") -> ZoneCommand:
+    return ZoneCommand(name, event, np.array(cells, np.int32))
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+@pytest.mark.parametrize("seed", range(3))
+def test_nobody_drives_in_a_closed_zone_until_it_is_reset(seed: int, loss: float) -> None:
+    building = make_building(5, 4, OPEN)
+    plant = Plant(building, seed, loss=loss)
+    manager = plant.start()
+    operate(plant, manager, 100 + 10 * seed)
+    cells = [row * 10 + column for row in range(3) for column in range(4)]
+    plant.step(manager, [zone(ZoneEvent.ENTERED, *cells)])
+    assert plant.closed == set(cells)
+    inside = {u for u, unit in enumerate(plant.units) if plant.cells(unit) & plant.closed}
+    places = [plant.cells(plant.units[u]) for u in sorted(inside)]
+    assert "zone" in plant.kinds()
+    plant.results.clear()
+    operate(plant, manager, 300)
+    assert places == [plant.cells(plant.units[u]) for u in sorted(inside)]
+    outside = {u for u, unit in enumerate(plant.units) if not plant.cells(unit) & plant.closed}
+    assert inside | outside == set(range(5))
+    assert any(unit in outside for unit, _ in plant.results), "work goes on elsewhere"
+    assert not manager.command(plant.now, zone(ZoneEvent.RESET)).ok, "somebody is in there"
+    plant.step(manager, [zone(ZoneEvent.LEFT)])
+    operate(plant, manager, 50)
+    assert plant.closed == set(cells)
+    assert places == [plant.cells(plant.units[u]) for u in sorted(inside)]
+    plant.step(manager, [zone(ZoneEvent.RESET)])
+    assert plant.closed == set()
+    numbers = [plant.order(unit, 40 + 2 * unit) for unit in range(5)]
+    plant.run(manager, 300)
+    done = [plant.results.get((unit, number)) for unit, number in enumerate(numbers)]
+    assert done == [ErrandResult.DONE] * 5
+    assert "fenced" not in plant.kinds()
+
+
+def test_a_zone_stays_closed_over_a_restart() -> None:
+    building = make_building(5, 4, OPEN)
+    plant = Plant(building, 5)
+    manager = plant.start()
+    operate(plant, manager, 100)
+    cells = [row * 10 + column for row in range(2) for column in range(3)]
+    plant.step(manager, [zone(ZoneEvent.ENTERED, *cells)])
+    operate(plant, manager, 20)
+    told = manager.keep_outs(plant.now)
+    manager = TrafficManager(building, 0, iterations=ATTEMPTS, closed=told)
+    for _ in range(round(2.2 * GRACE / STEP)):
+        plant.step(manager, [plant.pods()])
+    assert manager.running
+    assert plant.closed == set(cells)
+    operate(plant, manager, 200)
+    plant.step(manager, [zone(ZoneEvent.LEFT)])
+    plant.step(manager, [zone(ZoneEvent.RESET)])
+    for _ in range(50):  # units that stood on their way come to the end of their bases
+        plant.step(manager)
+    for unit in range(5):
+        manager.command(plant.now, UnitReset(unit))
+    operate(plant, manager, 20)
+    numbers = [plant.order(unit, 40 + 2 * unit) for unit in range(5)]
+    plant.run(manager, 300)
+    done = [plant.results.get((unit, number)) for unit, number in enumerate(numbers)]
+    assert done == [ErrandResult.DONE] * 5
+
+
+def test_zone_commands_that_cannot_be_are_refused() -> None:
+    building = dataclasses.replace(
+        make_building(1, 0), zones=(Zone("dock", (0, 1)), Zone("lane", (4,)))
+    )
+    plant = Plant(building, 6, cells=[20])
+    manager = plant.start()
+    for command, words in (
+        (zone(ZoneEvent.ENTERED, name="nowhere"), "no zone 'nowhere'"),
+        (zone(ZoneEvent.ENTERED, cell_of(building, CellKind.WALL)), "not a wall"),
+        (zone(ZoneEvent.LEFT, name="dock"), "not closed"),
+        (zone(ZoneEvent.RESET, name="dock"), "not closed"),
+    ):
+        answer = manager.command(plant.now, command)
+        assert not answer.ok
+        assert words in answer.reason
+    for command in (zone(ZoneEvent.ENTERED, name="dock"),) * 2:
+        assert manager.command(plant.now, command).ok
+        plant.step(manager)
+        assert plant.closed == {0, 1}
+    assert manager.command(plant.now, zone(ZoneEvent.ENTERED, 1, 2, name="own")).ok
+    plant.step(manager)
+    assert plant.closed == {0, 1, 2}
+    for event in (ZoneEvent.LEFT, ZoneEvent.RESET):
+        assert manager.command(plant.now, zone(event, name="dock")).ok
+    plant.step(manager)
+    assert plant.closed == {1, 2}
+
+
+def test_closed_zones_are_kept_on_disk(tmp_path: Path) -> None:
+    building = make_building(1, 0)
+    file = ZoneFile(str(tmp_path / "zones.json"), building)
+    assert file.read().zone == ()
+    zones = Zones(building)
+    assert zones.apply(zone(ZoneEvent.ENTERED, 3, 4, name="a")) == ""
+    assert zones.apply(zone(ZoneEvent.ENTERED, 7, name="b")) == ""
+    assert zones.apply(zone(ZoneEvent.LEFT, name="b")) == ""
+    file.write(zones.told(1.0))
+    again = Zones(building, file.read())
+    assert again.told(1.0).zone == ("a", "b")
+    assert again.told(1.0).occupied.tolist() == [1, 0]
+    assert np.flatnonzero(again.closed).tolist() == [3, 4, 7]
+    assert again.apply(zone(ZoneEvent.RESET, name="a")) != ""
+    assert again.apply(zone(ZoneEvent.RESET, name="b")) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"a": 1}', '{"a": {"occupied": 1}}', '{"a": {"occupied": 1, "cells": [9999]}}'],
+)
+def test_a_broken_zone_file_is_an_input_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "zones.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        ZoneFile(str(path), make_building(1, 0)).read()
+    assert "zones.json" in str(error.value)
 
 
 # --- start-up ------------------------------------------------------------------------------------

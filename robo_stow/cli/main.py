@@ -13,6 +13,7 @@ from robo_stow.cli import (
     bench_traffic,
     floor,
     inventory,
+    operate,
     run,
     simulate,
     sweep,
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     simulate.add_parser(commands)
     floor.add_parser(commands)
     inventory.add_parser(commands)
+    operate.add_parser(commands)
     sweep.add_parser(commands)
     bench = commands.add_parser("bench", help="measure against public benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)

@@ -7,7 +7,7 @@ import signal
 
 from robo_stow.cli.inventory import FILE
 from robo_stow.cli.site import Progress, add_site_options, conclude, open_site
-from robo_stow.errors import RoboStowError
+from robo_stow.errors import no_ros
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,10 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
             simulator = GazeboLinkNode
     except ImportError as error:
-        raise RoboStowError(
-            f"ROS 2 or the built workspace is not there ({error}); run `make setup` and use "
-            ".venv/bin/robo-stow, or source install/setup.bash"
-        ) from None
+        raise no_ros(error) from None
     with open_site(args, keep_ledger=True) as warehouse:
         progress = Progress(warehouse.monitor, args.minutes)
         stopped_by = run_composed(

@@ -32,16 +32,17 @@ ROUNDING = 1e-6
 _CAN_FAIL = (Action.LIFT, Action.LOWER, Action.CHARGE, Action.FACE)
 """In the order of the bits of `fault` in src/drive/motion.h."""
 
-_NUMBERS_INT = ("n", "first_unit", "width", "height")
+_NUMBERS_INT = ("n", "first_unit", "width", "height", "closures")
 _NUMBERS = (
     *("pitch", "max_speed", "acceleration", "turn_time", "lift_time", "wheel_arm"),
     *("battery_wh", "idle_power", "drive_power", "load_power", "lift_energy", "charge_power"),
     "pod_mass",
 )
 _ARRAYS = (
-    *("kind", "pod_at", "pod_face", "ring_action", "ring_cell", "ring_delay"),
+    *("kind", "closed", "pod_at", "pod_face", "ring_action", "ring_cell", "ring_delay"),
     *("epoch", "done", "released", "cell", "heading", "base_cell", "base_heading", "offset", "v"),
-    *("progress", "charge", "load_mass", "load", "load_id", "stopped", "dead", "contact", "fault"),
+    *("progress", "charge", "load_mass", "load", "load_id", "stopped", "dead", "contact", "held"),
+    "fault",
     *("x", "y", "yaw", "speed", "battery", "status"),
 )
 
@@ -124,6 +125,7 @@ class DriveUnits:
         self.unit = np.arange(first_unit, first_unit + n, dtype=np.int32)
         self.unit.flags.writeable = False
         self._kind = np.ascontiguousarray(grid.kind, np.uint8)
+        self._closed = np.zeros(grid.cells, np.uint8)
         pods = np.zeros(0, np.int32) if pod_cell is None else np.asarray(pod_cell, np.int32)
 
         def per_unit(dtype: type, width: int = 1) -> NDArray[np.generic]:
@@ -152,6 +154,7 @@ class DriveUnits:
 
         arrays = {
             "kind": self._kind,
+            "closed": self._closed,
             "pod_at": self.pod_at,
             "pod_face": self.pod_face,
             "ring_action": per_unit(np.uint8, RING),
@@ -174,6 +177,7 @@ class DriveUnits:
             "stopped": self._stopped,
             "dead": self._dead,
             "contact": per_unit(np.uint8),
+            "held": per_unit(np.uint8),
             "fault": self._fault,
             "x": self._x,
             "y": self._y,
@@ -374,6 +378,16 @@ class DriveUnits:
         self._stopped[i] = self._dead[i] = 0
         if charge is not None:
             self._charge[i] = charge
+
+    def keep_out(self, cells: I32) -> None:
+        """Close ``cells``, and open all others.
+
+        A unit in a closed cell, or whose base leads into one, brakes at once and stands until
+        they are open again; then it goes on.
+        """
+        self._closed[:] = 0
+        self._closed[cells] = 1
+        self.struct.closures = int(np.count_nonzero(self._closed))
 
     def load_pallet(self, unit: int, weight: float) -> None:
         """A pallet of ``weight`` kg has been set on the unit."""

@@ -17,6 +17,7 @@ from robo_stow.messages import (
     Action,
     Alarm,
     FleetState,
+    KeepOuts,
     LiftResult,
     Load,
     PalletArrived,
@@ -52,6 +53,7 @@ class UnitCore(ABC):
 
     consumes: tuple[type, ...] = (
         Release,
+        KeepOuts,
         PodPlaces,
         PalletArrived,
         LiftResult,
@@ -141,6 +143,9 @@ class UnitCore(ABC):
         """Take one record."""
         if isinstance(message, Release):
             self.books.take(message)
+        elif isinstance(message, KeepOuts):
+            self.books.keep_out(message.cell)
+            self.books.step(0.0)  # its status counts from now on
         elif isinstance(message, PodPlaces):
             self._pods[message.pod] = message.cell
             self.books.place_pods(message)

@@ -48,6 +48,10 @@ class Units(Protocol):
         """Repair a unit, or end its emergency stop."""
         ...
 
+    def keep_out(self, cells: I32) -> None:
+        """Close cells; units in them or on their way into them stand until they are open."""
+        ...
+
     def load_pallet(self, unit: int, weight: float) -> None:
         """A pallet has been set on the unit."""
         ...

@@ -105,6 +105,14 @@ class LifterSite:
 
 
 @dataclass(frozen=True)
+class Zone:
+    """Part of the storage level that people may enter while units keep out."""
+
+    name: str
+    cells: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class DriveProfile:
     """Motion and energy of a drive unit."""
 
@@ -266,6 +274,7 @@ class Building:
     stations: tuple[Station, ...]
     lifters: tuple[LifterSite, ...]
     chargers: tuple[int, ...]
+    zones: tuple[Zone, ...]
     units: int
     pods: int
     drive: DriveProfile

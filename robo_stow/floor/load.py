@@ -1,8 +1,8 @@
 """Reads a building file, checks it against its schema and its meaning, and makes a `Building`.
 
 Every mistake in a file is an `InputError` that names the file, the dotted field and the value.
-The fields of a building file are those of `SCHEMA`, all of them required, with `layout` (see
-`robo_stow.floor.layout`) or `map` for the cells.
+The fields of a building file are those of `SCHEMA`, all of them required but `zones`, with `layout`
+(see `robo_stow.floor.layout`) or `map` for the cells.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from robo_stow.floor.building import (
     Station,
     StockSpec,
     TrafficSpec,
+    Zone,
 )
 from robo_stow.resources import share_dir
 
@@ -124,6 +125,15 @@ SCHEMA: dict[str, Any] = {
     "seed": _count(0, 2**31 - 1),
     "levels": ListOf({"name": Text(), "height": Number(0, 200), "storage": Flag()}, 2, 20),
     "pitch": Number(0.5, 5.0),
+    "zones": ListOf(
+        {
+            "name": Text(),
+            "rows": ListOf(_count(0, MAX_CELLS), 2, 2),
+            "columns": ListOf(_count(0, MAX_CELLS), 2, 2),
+        },
+        0,
+        1000,
+    ),
     "units": _count(1, 60_000),
     "drive": {
         "name": Text(),
@@ -370,7 +380,7 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
     rows_or_layout = {"map": Text()} if "map" in raw else {"layout": LAYOUT_SCHEMA}
     if units is not None and "units" in raw:
         raw = {**raw, "units": units}
-    data = reader.read("", raw, {**SCHEMA, **rows_or_layout})
+    data = reader.read("", {"zones": [], **raw}, {**SCHEMA, **rows_or_layout})
     levels, storage = _levels(reader, data)
     cells = _cells(reader, data)
     stations, lifters = _sites(reader, data, cells, levels[0], storage)
@@ -387,6 +397,7 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
         stations=stations,
         lifters=lifters,
         chargers=tuple(cells.chargers),
+        zones=_zones(reader, data["zones"], grid),
         units=data["units"],
         pods=data["pods"]["count"],
         drive=DriveProfile(**data["drive"]),
@@ -529,6 +540,30 @@ def _sites(
         where = divmod(int(stray[0]), cells.width)
         raise reader.error("queue", where, "queue cell leads into no station (row, column)")
     return tuple(stations), tuple(lifters)
+
+
+def _zones(reader: _Reader, data: list[dict[str, Any]], grid: Grid) -> tuple[Zone, ...]:
+    zones: list[Zone] = []
+    for i, zone in enumerate(data):
+        if zone["name"] in [other.name for other in zones]:
+            raise reader.error(f"zones[{i}].name", zone["name"], "is the name of another zone")
+        for field, size in (("rows", grid.height), ("columns", grid.width)):
+            first, last = zone[field]
+            if not first <= last < size:
+                raise reader.error(
+                    f"zones[{i}].{field}",
+                    zone[field],
+                    f"must be first and last of the floor's {size} {field}, from 0",
+                )
+        top, bottom = zone["rows"]
+        left, right = zone["columns"]
+        index = np.arange(grid.cells).reshape(grid.height, grid.width)
+        cells = index[top : bottom + 1, left : right + 1].ravel()
+        floor = cells[grid.kind[cells] != CellKind.WALL]
+        if not floor.size:
+            raise reader.error(f"zones[{i}]", zone["name"], "has no cell that is not a wall")
+        zones.append(Zone(zone["name"], tuple(floor.tolist())))
+    return tuple(zones)
 
 
 def _lifter(

@@ -165,6 +165,11 @@ class GazeboFleet:
         """As `DriveUnits.reset`."""
         self._books[unit].reset(unit, charge)
 
+    def keep_out(self, cells: I32) -> None:
+        """As `DriveUnits.keep_out`."""
+        for book in self._books:
+            book.keep_out(cells)
+
     def load_pallet(self, unit: int, weight: float) -> None:
         """As `DriveUnits.load_pallet`."""
         self._books[unit].load_pallet(unit, weight)

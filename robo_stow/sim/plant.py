@@ -17,6 +17,7 @@ from robo_stow.messages import (
     Action,
     Alarm,
     Instruct,
+    KeepOuts,
     LifterCommand,
     LiftResult,
     Load,
@@ -76,6 +77,7 @@ class Plant:
 
     consumes: tuple[type, ...] = (
         Release,
+        KeepOuts,
         LifterCommand,
         LiftResult,
         VisitDone,
@@ -135,6 +137,8 @@ class Plant:
         for message in inbox:
             if isinstance(message, Release):
                 self.faults.hesitate(message, self.units.take(message), self.units)
+            elif isinstance(message, KeepOuts):
+                self.units.keep_out(message.cell)
             elif isinstance(message, LifterCommand):
                 if message.lifter in self.lifters:
                     self.lifters[message.lifter].command(now, message)

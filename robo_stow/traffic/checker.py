@@ -7,7 +7,6 @@ stand, and judges them by geometry. The looking is done in C (``src/watch/checke
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
 from ctypes import c_double, c_int32, c_void_p
 
 import numpy as np
@@ -22,7 +21,11 @@ I64 = NDArray[np.int64]
 TOLERANCE = 0.005
 """m by which outlines may overlap before it counts: positions are single precision."""
 
-_SAME_CELL, _OVERLAP, _STANDING, _OFF_FLOOR, _SAME_POD = range(5)
+REACTION = 0.5
+"""s from the closing of a cell until its units brake: word has to reach them first."""
+
+_SAME_CELL, _OVERLAP, _STANDING, _OFF_FLOOR, _SAME_POD, _DRIVING = range(6)
+_CLOSED, _STILL = 1, 2
 
 _SIZES = ("units", "pods", "width", "height", "most")
 _LENGTHS = ("pitch", "unit_half", "pod_half", "tolerance")
@@ -50,8 +53,9 @@ class Checker:
     Watched: two units that report the same cell, outlines that overlap (a unit is a square of side
     ``drive.footprint`` turned by its yaw, a carried pod an axis-aligned square of side
     ``pod.size``), two units that exchange cells from one state to the next, a loaded unit that
-    overlaps a standing pod, two units that report the same pod, entry into a keep-out cell, and a
-    unit off the grid or with its square in a wall.
+    overlaps a standing pod, two units that report the same pod, entry into a closed cell (but by a
+    unit that could not brake before it when it was closed), a unit that still drives in a closed
+    cell when it could have come to rest, and a unit off the grid or with its square in a wall.
 
     What lasts is told once, when it begins; exchanges and entries are told each time.
 
@@ -104,14 +108,47 @@ class Checker:
             **{name: array.ctypes.data for name, array in self._arrays.items()},
         )
         self._lasting: I64 = np.zeros(0, np.int64)
+        self._closed_at = np.full(grid.cells, np.inf)  # s
+        self._may_enter: set[tuple[int, int]] = set()  # unit, closed cell that it cannot avoid
         self._c_check = load().rs_checker_check
         self._c_check.argtypes = (c_void_p, c_int32, *(c_void_p,) * 8)
         self._c_check.restype = c_int32
 
-    def keep_out(self, cells: Iterable[int]) -> None:
-        """Close ``cells`` (all others are open): no unit that is not in there may enter them."""
-        self._closed[:] = 0
-        self._closed[list(cells)] = 1
+    def keep_out(self, cells: I32, stamp: float, speed: NDArray[np.float32]) -> None:
+        """Close ``cells`` (all others are open); to be said again while they are closed.
+
+        No unit that is not in there may enter them, and those that are there come to rest.
+
+        Args:
+            stamp: s, now.
+            speed: F32[units] m/s, as last reported.
+        """
+        drive = self._building.drive
+        closed = np.zeros(len(self._closed), np.bool_)
+        closed[cells] = True
+        fresh = closed & np.isinf(self._closed_at)
+        self._closed_at[~closed] = np.inf
+        self._closed_at[fresh] = stamp
+        rest = REACTION + drive.max_speed / drive.acceleration
+        self._closed[:] = np.where(self._closed_at + rest < stamp, _STILL, closed * _CLOSED)
+        self._may_enter = {(u, c) for u, c in self._may_enter if closed[c]}
+        if fresh.any():
+            self._note_unavoidable(fresh, speed)
+
+    def _note_unavoidable(self, fresh: NDArray[np.bool_], speed: NDArray[np.float32]) -> None:
+        """Units that drive go on for their reaction and braking, straight ahead."""
+        grid, yaws = self._building.grid, self._arrays["yaw"]
+        for unit in np.flatnonzero((speed > 0.0) & (self._cell >= 0)).tolist():
+            v = float(speed[unit])
+            way = v * REACTION + v**2 / (2 * self._building.drive.acceleration) + grid.pitch / 2
+            metres = np.arange(0.0, way + grid.pitch / 4, grid.pitch / 4)
+            x = self._x[unit] + metres * np.cos(yaws[unit])
+            y = self._y[unit] + metres * np.sin(yaws[unit])
+            inside = (x >= 0) & (y >= 0)
+            inside &= (x < grid.width * grid.pitch) & (y < grid.height * grid.pitch)
+            for cell in set(grid.cell_at(x[inside], y[inside]).tolist()):
+                if fresh[cell]:
+                    self._may_enter.add((unit, cell))
 
     def check(self, state: FleetState, pod_cells: I32) -> list[Alarm]:
         """Judge the fleet after ``state``, which may be of some units only.
@@ -148,6 +185,8 @@ class Checker:
         """What the last look in C has found and was not so before."""
         alarms: list[Alarm] = []
         for unit, other, before, now in self._move[: self.struct.moves].tolist():
+            if other < 0 and (unit, now) in self._may_enter:
+                continue
             if other < 0:
                 text = f"{self._name(unit)} entered closed cell {now}"
             else:
@@ -172,6 +211,8 @@ class Checker:
         first = f"{self._name(a)} (cell {self._cell[a]})"
         if kind == _STANDING:
             return f"{first} is loaded and touches the pod that stands in cell {b}"
+        if kind == _DRIVING:
+            return f"{first} drives in a closed cell"
         if kind == _OFF_FLOOR:
             return f"{first} is off the floor, x {self._x[a]:.2f} m, y {self._y[a]:.2f} m"
         second = f"{self._name(b)} (cell {self._cell[b]})"

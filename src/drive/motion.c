@@ -274,11 +274,25 @@ static int complete(rs_drive_fleet *f, int32_t u, int code, double *energy)
     }
 }
 
+/* Whether the unit is in a closed cell, or what is left of its base leads into one. */
+static int is_held(const rs_drive_fleet *f, int32_t u)
+{
+    if (!f->closures)
+        return 0;
+    if (f->closed[f->cell[u]])
+        return 1;
+    for (uint32_t i = f->done[u]; i != f->released[u]; i++)
+        if (f->closed[f->ring_cell[(int64_t)u * RS_DRIVE_RING + i % RS_DRIVE_RING]])
+            return 1;
+    return 0;
+}
+
 static void step_unit(rs_drive_fleet *f, int32_t u, double dt)
 {
     int64_t ring = (int64_t)u * RS_DRIVE_RING;
     double t = dt, way = 0.0, charging = 0.0, energy = 0.0; /* s, m of wheel, s, Wh */
-    int halt = f->stopped[u] || f->dead[u];
+    f->held[u] = (uint8_t)is_held(f, u);
+    int halt = f->stopped[u] || f->dead[u] || f->held[u];
     f->fault[u] = 0;
     if (halt) {
         if (f->v[u] > 0.0)
@@ -345,10 +359,10 @@ static void write_outputs(rs_drive_fleet *f, int32_t u)
     f->yaw[u] = (float)yaw;
     f->speed[u] = (float)f->v[u];
     f->battery[u] = (float)f->charge[u];
-    f->status[u] = f->dead[u]      ? RS_DRIVE_DEAD
-                   : f->stopped[u] ? RS_DRIVE_STOPPED
-                   : f->contact[u] ? RS_DRIVE_CHARGING
-                                   : RS_DRIVE_OK;
+    f->status[u] = f->dead[u]                     ? RS_DRIVE_DEAD
+                   : f->stopped[u] || f->held[u] ? RS_DRIVE_STOPPED
+                   : f->contact[u]               ? RS_DRIVE_CHARGING
+                                                 : RS_DRIVE_OK;
 }
 
 int32_t rs_drive_step(rs_drive_fleet *f, double dt)

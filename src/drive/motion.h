@@ -17,10 +17,12 @@ enum { RS_DRIVE_EMPTY = 0, RS_DRIVE_POD = 1, RS_DRIVE_PALLET = 2 };
  * stands in its ring at i % RS_DRIVE_RING. */
 typedef struct {
     int32_t n, first_unit, width, height;
+    int32_t closures; /* cells that are closed */
     double pitch, max_speed, acceleration, turn_time, lift_time, wheel_arm;
     double battery_wh, idle_power, drive_power, load_power, lift_energy, charge_power, pod_mass;
 
-    const uint8_t *kind; /* [width * height] CellKind */
+    const uint8_t *kind;   /* [width * height] CellKind */
+    const uint8_t *closed; /* [width * height] 1: no unit may be under way to, in or from here */
     int32_t *pod_at;     /* [width * height] pod that stands on the cell, or -1 */
     uint8_t *pod_face;   /* [pods] face each pod shows */
 
@@ -41,6 +43,7 @@ typedef struct {
     uint8_t *load;                     /* [n] RS_DRIVE_EMPTY, ... */
     int32_t *load_id;                  /* [n] pod carried, or -1 */
     uint8_t *stopped, *dead, *contact; /* [n] emergency stop, broken or empty, on a charger */
+    uint8_t *held;                     /* [n] in a closed cell, or its base leads into one */
     uint8_t *fault; /* [n] what failed in the last step: 1 lift, 2 lower, 4 charge, 8 face */
 
     float *x, *y, *yaw, *speed, *battery; /* [n] outputs of rs_drive_step */

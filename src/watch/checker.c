@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { NOTHING = 0, POD = 1, WALL = 0 };
+enum { NOTHING = 0, POD = 1, WALL = 0, STILL = 2 };
 
 static int is_cell(const rs_checker *c, int32_t cell)
 {
@@ -194,6 +194,9 @@ int32_t rs_checker_check(rs_checker *c, int32_t count, const int32_t *unit, cons
     int32_t *from = c->next; /* free until the overlaps are looked for */
     for (int32_t i = 0; i < count; i++) {
         int32_t u = unit[i], before = c->cell[u];
+        if (is_cell(c, cell[i]) && c->closed[cell[i]] == STILL &&
+            hypot(x[i] - c->x[u], y[i] - c->y[u]) > c->tolerance)
+            find(c, RS_CHECKER_DRIVING, u, cell[i]);
         c->cell[u] = cell[i];
         c->x[u] = x[i];
         c->y[u] = y[i];

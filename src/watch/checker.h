@@ -12,6 +12,7 @@ enum { /* kinds of conflict */
     RS_CHECKER_STANDING = 2,  /* a: loaded unit, b: cell of the standing pod that it touches */
     RS_CHECKER_OFF_FLOOR = 3, /* a = b: unit */
     RS_CHECKER_SAME_POD = 4,  /* a, b: units */
+    RS_CHECKER_DRIVING = 5,   /* a: unit, b: closed cell that it drives in */
 };
 
 /* A change from one state to the next: unit `unit` came from cell `before` to `now`; other >= 0:
@@ -25,7 +26,7 @@ typedef struct {
     int32_t units, pods, width, height, most;
     double pitch, unit_half, pod_half, tolerance; /* m; a unit's and a pod's square are twice that */
     const uint8_t *kind;   /* [width * height] 0: wall */
-    const uint8_t *closed; /* [width * height] 1: nobody may enter */
+    const uint8_t *closed; /* [width * height] 1: nobody may enter, 2: nor move in there */
     int32_t *cell;         /* [units] as last reported; -1: not heard of */
     double *x, *y, *yaw;   /* [units] m, rad; NaN: not heard of */
     uint8_t *load;         /* [units] 0 nothing, 1 a pod, 2 a pallet */

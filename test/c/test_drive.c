@@ -9,7 +9,7 @@ enum { UNITS = 5, WIDTH = 9, HEIGHT = 7, CELLS = WIDTH * HEIGHT, PODS = 6, LONGE
 
 typedef struct {
     rs_drive_fleet fleet;
-    uint8_t kind[CELLS], pod_face[PODS];
+    uint8_t kind[CELLS], closed[CELLS], pod_face[PODS];
     int32_t pod_at[CELLS];
     uint8_t ring_action[UNITS * RS_DRIVE_RING];
     int32_t ring_cell[UNITS * RS_DRIVE_RING];
@@ -17,7 +17,7 @@ typedef struct {
     uint32_t epoch[UNITS], done[UNITS], released[UNITS];
     int32_t cell[UNITS], base_cell[UNITS], load_id[UNITS];
     uint8_t heading[UNITS], base_heading[UNITS], load[UNITS], stopped[UNITS], dead[UNITS];
-    uint8_t contact[UNITS], fault[UNITS], status[UNITS];
+    uint8_t contact[UNITS], held[UNITS], fault[UNITS], status[UNITS];
     double offset[UNITS], v[UNITS], progress[UNITS], charge[UNITS], load_mass[UNITS];
     float x[UNITS], y[UNITS], yaw[UNITS], speed[UNITS], battery[UNITS];
 } floor_t;
@@ -52,6 +52,7 @@ static void set_up(floor_t *at)
         .charge_power = 3000.0,
         .pod_mass = 300.0,
         .kind = at->kind,
+        .closed = at->closed,
         .pod_at = at->pod_at,
         .pod_face = at->pod_face,
         .ring_action = at->ring_action,
@@ -74,6 +75,7 @@ static void set_up(floor_t *at)
         .stopped = at->stopped,
         .dead = at->dead,
         .contact = at->contact,
+        .held = at->held,
         .fault = at->fault,
         .x = at->x,
         .y = at->y,
@@ -129,6 +131,15 @@ static void any_release_is_harmless(void)
                               taken);
         if (draw(200) == 0)
             at.stopped[draw(UNITS)] ^= 1;
+        if (draw(100) == 0) {
+            uint8_t *cell_closed = &at.closed[draw(CELLS)];
+            at.fleet.closures += *cell_closed ? -1 : 1;
+            *cell_closed ^= 1;
+            if (draw(2) == 0) {
+                memset(at.closed, 0, sizeof at.closed);
+                at.fleet.closures = 0;
+            }
+        }
         if (draw(100) == 0)
             at.ring_delay[draw(UNITS * RS_DRIVE_RING)] = 0.7;
         rs_drive_step(&at.fleet, draw(4) ? 0.1 : 3.0);
