@@ -49,10 +49,13 @@ DRAWN = """\
 """
 
 
+ZONE = {"name": "a", "rows": [6, 7], "columns": [2, 4]}
+
+
 def drawn(text: str) -> str:
     """Text of the demo's file with a drawn map instead of its layout, and few pods and units."""
     data = copy.deepcopy(DEMO_DATA)
-    del data["layout"]
+    del data["layout"], data["zones"]
     data["map"] = text
     data["units"] = 2
     data["pods"]["count"] = 4
@@ -241,6 +244,17 @@ def test_drawn_map() -> None:
     assert layout.lane_to(cells, at(10, 2)) == (at(9, 2), at(8, 2))
 
 
+def test_zones_are_rectangles_without_their_walls() -> None:
+    data = yaml.safe_load(drawn(DRAWN))
+    assert building_from_text(yaml.safe_dump(data), "drawn.yaml").zones == ()
+    data["zones"] = [{"name": "corner", "rows": [0, 3], "columns": [0, 2]}]
+    building = building_from_text(yaml.safe_dump(data), "drawn.yaml")
+    grid = building.grid
+    (zone,) = building.zones
+    cells = [r * grid.width + c for r in range(4) for c in range(3)]
+    assert list(zone.cells) == [c for c in cells if grid.kind[c] != CellKind.WALL]
+
+
 def test_drawn_building_loads() -> None:
     building = building_from_text(drawn(DRAWN), "drawn.yaml")
     assert [s.id for s in building.stations] == ["pick_1", "stow_1"]
@@ -279,6 +293,11 @@ def test_drawn_maps_that_cannot_work(row: int, old: str, new: str, field: str) -
 @pytest.mark.parametrize(
     ("path", "value", "field"),
     [
+        ("zones", [ZONE, ZONE], "zones[1].name"),
+        ("zones", [ZONE | {"rows": [3, 2]}], "zones[0].rows"),
+        ("zones", [ZONE | {"columns": [0, 29]}], "zones[0].columns"),
+        ("zones", [ZONE | {"rows": [0, 1], "columns": [0, 1]}], "zones[0]"),
+        ("zones", [{"name": "a"}], "zones[0].rows"),
         ("units", -3, "units"),
         ("units", 2.5, "units"),
         ("units", True, "units"),
