@@ -325,7 +325,7 @@ class Stopper:
         os.set_blocking(wakeup, False)
         self._wakeup = wakeup
         self._wakeup_before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        faulthandler.register(signal.SIGALRM, chain=True)
+        faulthandler.register(signal.SIGALRM, file=2, chain=True)
         threading.Thread(target=self._watch, name="stopper", daemon=True).start()
         self._before = {
             number: signal.signal(number, self._on_signal)
