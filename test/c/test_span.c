@@ -180,6 +180,7 @@ static void what_has_to_be_told_ends_a_span(void)
     CHECK_EQUAL(rs_span_run(&s->span, tick, 50, 0, &ran), RS_SPAN_CHANGED);
     CHECK_EQUAL(ran, 1);
     tick += ran;
+    s->pod_cell[4] = -1;
     s->pod_cell[0] = s->cell[3] + 1; /* a pod is pushed into the loaded unit's neighbour's cell */
     CHECK_EQUAL(rs_span_run(&s->span, tick, 50, 0, &ran), 0);
     tick += ran;
