@@ -736,7 +736,7 @@ def test_old_states_are_ignored() -> None:
     assert plant.alarms == []
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_fenced_unit_is_taken_in_again_when_it_is_reset(seed: int) -> None:
     plant = Plant(make_building(4, 4, OPEN), seed)
     manager = plant.start()

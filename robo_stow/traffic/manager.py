@@ -373,6 +373,8 @@ class TrafficManager:
             cost=grid.cost,
             allow_rotation=False,
         )
+        for unit in [unit for unit in self._pods.lowering if not self._fenced[unit]]:
+            self._pods.settle(unit, int(cell[unit]), self._load[unit] == Load.POD)
         self._pods.begin(self._carried(), self._suspects())
         self._block()
         early, self._early = self._early, []

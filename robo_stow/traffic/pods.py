@@ -72,6 +72,12 @@ class PodMap:
         self._suspect = dict(suspect)
         self.standing[list(suspect.values())] = 1
 
+    def settle(self, unit: int, cell: int, carries: bool) -> None:
+        """A unit whose reports were not heeded while it may have done its LOWER is heard again."""
+        pod = self.lowering.pop(unit)
+        if not carries and 0 <= pod < len(self._place):
+            self._set_down(pod, cell)
+
     def clear_up(self, unit: int, goal: int, operation: int) -> None:
         """The unit's first errand tells whether it had set its pod down before the start."""
         cell = self._suspect.pop(unit, -1)
