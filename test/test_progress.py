@@ -205,6 +205,18 @@ def test_a_loaded_unit_in_a_pocket_and_another_that_wants_in() -> None:
     assert all(drive(floor, units, BOUND))
 
 
+def test_a_pocket_on_a_long_one_way_loop_is_emptied_first() -> None:
+    # The unit before the pocket has to go round the whole loop for the other to come out.
+    top, bottom = ">" * 19 + "v", "^" + "<" * 19
+    side = "^" + "#" * 18 + "v"
+    floor, at = read(top, "^#1" + "#" * 16 + "v", *[side] * 8, bottom)
+    floor.allow_rotation = False
+    before = 2  # the cell above pocket 1
+    units = [Unit(before, 1, at["1"], True), Unit(at["1"], 3, 215, True)]
+    units += [Unit(cell, 0, cell + 6, True) for cell in (4, 5, 6, 7)]
+    assert all(drive(floor, units, BOUND))
+
+
 def test_an_empty_unit_rests_where_a_loaded_one_is_to_set_down() -> None:
     floor, at = read("1", ".", ".", ".")
     floor.allow_rotation = False

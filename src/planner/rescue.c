@@ -73,8 +73,10 @@ int rs_rescue_init(rs_rescue *r, const rs_grid *grid, int32_t units)
     r->keep = calloc(cells, sizeof *r->keep);
     r->node = malloc(RS_NODES_MAX * sizeof *r->node);
     r->arrangement = malloc((size_t)r->room * sizeof *r->arrangement);
-    r->bucket = malloc(RS_COSTS * sizeof *r->bucket);
-    r->bucket_last = malloc(RS_COSTS * sizeof *r->bucket_last);
+    for (int q = 0; q < 2; q++) {
+        r->open_nodes[q].first = malloc(RS_COSTS * sizeof *r->open_nodes[q].first);
+        r->open_nodes[q].last = malloc(RS_COSTS * sizeof *r->open_nodes[q].last);
+    }
     r->table = malloc(RS_TABLE * sizeof *r->table);
     r->path = malloc(RS_NODES_MAX * sizeof *r->path);
     r->script = malloc(RS_MOVES_MAX * sizeof *r->script);
@@ -84,7 +86,8 @@ int rs_rescue_init(rs_rescue *r, const rs_grid *grid, int32_t units)
         !r->held || !r->action || !r->closed || !r->mark || !r->open || !r->standing ||
         !r->steps || !r->queue || !r->member || !r->laden || !r->own_goal || !r->kind ||
         !r->start || !r->at || !r->who || !r->move || !r->via || !r->carrier || !r->seen ||
-        !r->keep || !r->node || !r->arrangement || !r->bucket || !r->bucket_last || !r->table ||
+        !r->keep || !r->node || !r->arrangement || !r->open_nodes[0].first ||
+        !r->open_nodes[0].last || !r->open_nodes[1].first || !r->open_nodes[1].last || !r->table ||
         !r->path || !r->script || !r->turn || !r->event) {
         rs_rescue_free(r);
         return -1;
@@ -124,8 +127,10 @@ void rs_rescue_free(rs_rescue *r)
     free(r->keep);
     free(r->node);
     free(r->arrangement);
-    free(r->bucket);
-    free(r->bucket_last);
+    for (int q = 0; q < 2; q++) {
+        free(r->open_nodes[q].first);
+        free(r->open_nodes[q].last);
+    }
     free(r->table);
     free(r->path);
     free(r->script);
@@ -356,22 +361,45 @@ static int apply(rs_rescue *r, int32_t macro)
 
 /* --- search -------------------------------------------------------------------------------- */
 
-static void add_node(rs_rescue *r, int32_t parent, int32_t macro, int32_t cost)
+static void enqueue(rs_rescue *r, int32_t n, int which)
 {
-    int32_t n = r->nodes++, steps = r->steps[r->at[0]], f = cost + RS_STEPS_WEIGHT * steps;
-    if (n == 0 || steps < r->steps[r->arrangement[(int64_t)r->closest * r->members]])
-        r->closest = n;
+    rs_rescue_queue *q = &r->open_nodes[which];
+    int32_t f = r->node[n].cost +
+                RS_STEPS_WEIGHT * r->steps[r->arrangement[(int64_t)n * r->members]];
     if (f >= RS_COSTS)
         f = RS_COSTS - 1;
-    r->node[n] = (rs_rescue_node){parent, macro, cost, -1};
+    r->node[n].next = -1;
+    if (q->first[f] < 0)
+        q->first[f] = n;
+    else
+        r->node[q->last[f]].next = n;
+    q->last[f] = n;
+    q->least = f < q->least ? f : q->least;
+}
+
+static int32_t dequeue(rs_rescue *r, int which)
+{
+    rs_rescue_queue *q = &r->open_nodes[which];
+    while (q->least < RS_COSTS && q->first[q->least] < 0)
+        q->least++;
+    if (q->least == RS_COSTS)
+        return -1;
+    int32_t n = q->first[q->least];
+    q->first[q->least] = r->node[n].next;
+    return n;
+}
+
+static void add_node(rs_rescue *r, int32_t parent, int32_t macro, int32_t cost)
+{
+    int32_t n = r->nodes++;
+    int single = macro >= RS_SINGLE || (parent >= 0 && r->node[parent].single);
+    if (n == 0 || r->steps[r->at[0]] < r->steps[r->arrangement[(int64_t)r->closest * r->members]])
+        r->closest = n;
+    r->node[n] = (rs_rescue_node){.parent = parent, .macro = macro, .cost = cost,
+                                  .single = (int8_t)single};
     memcpy(r->arrangement + (int64_t)n * r->members, r->at,
            (size_t)r->members * sizeof *r->arrangement);
-    if (r->bucket[f] < 0)
-        r->bucket[f] = n;
-    else
-        r->node[r->bucket_last[f]].next = n;
-    r->bucket_last[f] = n;
-    r->least = f < r->least ? f : r->least;
+    enqueue(r, n, single);
 }
 
 /* Is the arrangement at hand new? It is not from now on. */
@@ -387,15 +415,13 @@ static int is_new(rs_rescue *r)
     return 1;
 }
 
+/* From both queues by turns: the many arrangements that single moves make must not keep the first
+ * unit from going a long way round. */
 static int32_t next_node(rs_rescue *r)
 {
-    while (r->least < RS_COSTS && r->bucket[r->least] < 0)
-        r->least++;
-    if (r->least == RS_COSTS)
-        return -1;
-    int32_t n = r->bucket[r->least];
-    r->bucket[r->least] = r->node[n].next;
-    return n;
+    r->turn_of = !r->turn_of;
+    int32_t n = dequeue(r, r->turn_of);
+    return n >= 0 ? n : dequeue(r, !r->turn_of);
 }
 
 enum { RS_GOING_ON, RS_FOUND, RS_FAILED };
@@ -415,10 +441,8 @@ static int try_macro(rs_rescue *r, int32_t parent, int32_t macro)
     return result;
 }
 
-static int expand(rs_rescue *r, int32_t n)
+static int try_macros(rs_rescue *r, int32_t n)
 {
-    load(r, r->arrangement + (int64_t)n * r->members);
-    r->work += r->members;
     int result = RS_GOING_ON, runs = RS_RUN_LAST;
     int32_t far = r->steps[r->at[0]];
     while (runs > RS_RUN && (INT32_C(1) << (runs - RS_RUN)) / 2 >= far)
@@ -431,9 +455,26 @@ static int expand(rs_rescue *r, int32_t n)
     for (int m = 0; m <= RS_VACATE && result == RS_GOING_ON; m++)
         if (with_runs || m < RS_CORRIDOR || m == RS_VACATE)
             result = try_macro(r, n, m);
-    int32_t singles = r->members <= RS_SINGLES_MAX ? RS_HEADINGS * r->members : 0;
-    for (int32_t m = RS_HEADINGS; m < singles && result == RS_GOING_ON; m++)
-        result = try_macro(r, n, RS_SINGLE + m);
+    return result;
+}
+
+static int expand(rs_rescue *r, int32_t n)
+{
+    int result = RS_GOING_ON, singles = r->members <= RS_SINGLES_MAX;
+    load(r, r->arrangement + (int64_t)n * r->members);
+    r->work += r->members;
+    if (!r->node[n].driven) {
+        r->node[n].driven = 1;
+        result = try_macros(r, n);
+        if (!r->node[n].single) {
+            if (singles)
+                enqueue(r, n, 1);
+            return result;
+        }
+    }
+    for (int32_t m = RS_HEADINGS; singles && m < RS_HEADINGS * r->members; m++)
+        if (result == RS_GOING_ON)
+            result = try_macro(r, n, RS_SINGLE + m);
     return result;
 }
 
@@ -443,6 +484,7 @@ static int search(rs_rescue *r)
     int result = RS_GOING_ON;
     while (r->work < until && result == RS_GOING_ON) {
         int32_t n = next_node(r);
+        r->exhausted = n < 0;
         result = n < 0 || r->work > r->work_limit ? RS_FAILED : expand(r, n);
     }
     return result;
@@ -563,7 +605,10 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
             enlist(r, f, other);
     }
     memset(r->table, 0, RS_TABLE * sizeof *r->table);
-    memset(r->bucket, -1, RS_COSTS * sizeof *r->bucket);
+    for (int q = 0; q < 2; q++) {
+        memset(r->open_nodes[q].first, -1, RS_COSTS * sizeof *r->open_nodes[q].first);
+        r->open_nodes[q].least = RS_COSTS;
+    }
     r->nodes_limit = RS_NODES[r->level];
     if (r->room / r->members < r->nodes_limit)
         r->nodes_limit = (int32_t)(r->room / r->members);
@@ -571,7 +616,7 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
     r->work_limit = RS_WORK[r->level];
     if (r->level == RS_LAST) /* enough to go to the goal cell by cell, once */
         r->work_limit += INT64_C(64) * (r->steps[here] + 1) * g->cells;
-    r->least = RS_COSTS;
+    r->turn_of = 1;
     r->stage = RS_RESCUE_SEARCH;
     load(r, r->start);
     is_new(r);
@@ -627,9 +672,8 @@ static int go_on_searching(rs_rescue *r, const rs_rescue_floor *f)
         begin(r, f);
         return 1;
     }
-    /* Not all is known that can be done: nearer is better than not at all. */
-    return result == RS_FAILED && r->least < RS_COSTS && r->closest > 0 &&
-           write_script(r, r->closest);
+    /* Unless all that can be done is known: nearer is better than not at all. */
+    return !r->exhausted && r->closest > 0 && write_script(r, r->closest);
 }
 
 /* The next action of every unit of the script; 0 when it is over or cannot be carried out. */

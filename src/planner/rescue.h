@@ -36,7 +36,15 @@ typedef struct {
 
 typedef struct {
     int32_t parent, macro, cost, next;
+    int8_t single; /* some move on the way here was of another unit by itself */
+    int8_t driven; /* the first unit's macros have been tried */
 } rs_rescue_node;
+
+/* Arrangements to go on from, by cost and steps left: lists in order of arrival. */
+typedef struct {
+    int32_t *first, *last;
+    int32_t least;
+} rs_rescue_queue;
 
 typedef struct {
     const rs_grid *grid;
@@ -79,12 +87,13 @@ typedef struct {
     uint32_t chain, clear;
     /* Arrangements met. */
     rs_rescue_node *node;
-    int32_t nodes, nodes_limit, least;
+    int32_t nodes, nodes_limit;
     int32_t closest;      /* the one with the first unit nearest to its goal, the first of these */
     int32_t *arrangement; /* [nodes*members] */
     int64_t room;         /* numbers that fit into it */
-    int32_t *bucket;      /* by cost and steps left, first of a list in order of arrival */
-    int32_t *bucket_last;
+    rs_rescue_queue open_nodes[2]; /* for macros of the first unit, and for single moves */
+    int exhausted;                 /* nothing is left to go on from */
+    int turn_of;                   /* the one that is next */
     uint64_t *table;      /* hashes of the arrangements met, 0: free */
     int32_t *path;        /* [nodes] scratch */
     /* The script. */
