@@ -1,4 +1,4 @@
-"""A ROS graph for tests."""
+"""Fixtures of more than one test file: a ROS graph, and databases with a small site."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import corner_shop
+
+from robo_stow.floor.building import Building
+from robo_stow.inventory.private_server import PrivateServer, find_programs
 
 
 class Graph:
@@ -105,3 +109,30 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Graph]:
     yield graph
     graph.close()
     rclpy.shutdown()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Building:
+    """A small site with a ledger."""
+    return corner_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PrivateServer]:
+    """A PostgreSQL server of the tests' own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("needs a PostgreSQL server (Debian package postgresql)")
+    server = PrivateServer(programs, durable=False)  # clients are killed here, not machines
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.sqlite"
+    else:
+        server: PrivateServer = request.getfixturevalue("server")
+        yield server.fresh()

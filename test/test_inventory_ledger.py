@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import multiprocessing
-import os
-import random
-import signal
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,19 +25,18 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from shop import SKUS, corner_shop, fork
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, PodClass, Shelf
-from robo_stow.floor.load import load_building
 from robo_stow.inventory import migrations, queries, schema
-from robo_stow.inventory.audit import audit, check_totals
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.inventory.fit import GRAM, bins_of_face, pieces_in
 from robo_stow.inventory.ledger import Ledger
-from robo_stow.inventory.private_server import PrivateServer, find_programs
+from robo_stow.inventory.private_server import PrivateServer
 from robo_stow.inventory.requests import (
     REASONS,
     AdjustRequest,
@@ -66,58 +59,6 @@ from robo_stow.messages import (
     StockLevels,
     StowRequest,
 )
-
-CRASHES = int(os.environ.get("ROBO_STOW_CRASHES", "10"))
-"""Random points at which the crash test kills; the benchmark asks for more."""
-
-SKUS = ("10001A", "10001B", "20002", "30003", "40004")
-fork = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Building:
-    """A corner shop: 6 pods of 8 bins, 5 SKUs."""
-    return corner_shop(tmp_path_factory.mktemp("site"))
-
-
-def corner_shop(folder: Path) -> Building:
-    lines = [
-        f"{order},{sku},1,2011-01-03T10:{order:02d}:00,1.0,1,United Kingdom,sale"
-        for order in range(10)
-        for sku in SKUS[: 1 + order % len(SKUS)]
-    ]
-    head = "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,CustomerID,Country,kind"
-    file = folder / "orders.csv.gz"
-    with gzip.open(file, "wt") as stream:
-        stream.write("\n".join([head, *lines, ""]))
-    demo = load_building("demo")
-    return replace(
-        demo,
-        pods=6,
-        orders=replace(demo.orders, file=str(file)),
-        pod=replace(
-            demo.pod,
-            faces=2,
-            usable=0.8,
-            shelves=(Shelf(1, 0.4, 0.3, 0.25, 10.0), Shelf(3, 0.2, 0.3, 0.25, 8.0)),
-            capacity=60.0,
-        ),
-        stock=replace(demo.stock, fill=0.1, cover_pieces=6),
-    )
-
-
-# --- databases -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[PrivateServer]:
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("needs a PostgreSQL server (Debian package postgresql)")
-    server = PrivateServer(programs, durable=False)  # clients are killed here, not machines
-    yield server
-    server.stop()
-
 
 # --- any sequence of requests --------------------------------------------------------------------
 
@@ -390,14 +331,14 @@ class Shop(RuleBasedStateMachine):
 
 
 def run_shop(
-    site: Building,
+    shop: Building,
     database: Callable[[str], str],
     examples: int,
     steps: int,
     restarts: bool,
 ) -> None:
     """Try sequences of requests; ``database`` gives a URL for a folder."""
-    names = {"site": site, "database": staticmethod(database), "restarts": restarts}
+    names = {"site": shop, "database": staticmethod(database), "restarts": restarts}
     run_state_machine_as_test(
         type("Shop", (Shop,), names),
         settings=settings(
@@ -410,35 +351,25 @@ def run_shop(
     )
 
 
-def test_any_sequence_of_requests_conserves_stock(site: Building) -> None:
-    run_shop(site, lambda folder: "sqlite://", 10, 40, restarts=False)
+def test_any_sequence_of_requests_conserves_stock(shop: Building) -> None:
+    run_shop(shop, lambda folder: "sqlite://", 10, 40, restarts=False)
 
 
-def test_a_restart_changes_nothing(site: Building) -> None:
-    run_shop(site, lambda folder: f"sqlite:///{folder}/ledger.sqlite", 4, 25, restarts=True)
+def test_a_restart_changes_nothing(shop: Building) -> None:
+    run_shop(shop, lambda folder: f"sqlite:///{folder}/ledger.sqlite", 4, 25, restarts=True)
 
 
-def test_postgresql_does_the_same(site: Building, server: PrivateServer) -> None:
-    run_shop(site, lambda folder: server.fresh(), 4, 25, restarts=True)
+def test_postgresql_does_the_same(shop: Building, server: PrivateServer) -> None:
+    run_shop(shop, lambda folder: server.fresh(), 4, 25, restarts=True)
 
 
 # --- many at once --------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.sqlite"
-    else:
-        server: PrivateServer = request.getfixturevalue("server")
-        yield server.fresh()
-
-
 def test_200_concurrent_reservations_of_100_pieces_give_exactly_100(
-    site: Building, database: str
+    shop: Building, database: str
 ) -> None:
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(shop, 1, database)
     levels = core.step(0.0, [])[0]
     assert isinstance(levels, StockLevels)
     free = next(b for b in range(48) if b not in levels.bin)
@@ -491,7 +422,7 @@ def test_200_concurrent_reservations_of_100_pieces_give_exactly_100(
     assert len(granted) == 200
     assert sum(granted) == 100
 
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(shop, 1, database)
     assert core.audit() == []
     levels = core.step(3.0, [])[0]
     assert isinstance(levels, StockLevels)
@@ -500,8 +431,8 @@ def test_200_concurrent_reservations_of_100_pieces_give_exactly_100(
     core.close()
 
 
-def test_the_same_request_sent_by_many_is_booked_once(site: Building, database: str) -> None:
-    InventoryCore(site, 1, database).close()
+def test_the_same_request_sent_by_many_is_booked_once(shop: Building, database: str) -> None:
+    InventoryCore(shop, 1, database).close()
 
     def receive(results: Any) -> None:
         ledger = Ledger(database)
@@ -519,85 +450,16 @@ def test_the_same_request_sent_by_many_is_booked_once(site: Building, database: 
     for worker in workers:
         worker.join()
     assert replies == [Reply("once", True, "", granted=(12,), left=12)] * 8
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(shop, 1, database)
     assert core.audit() == []
     core.close()
-
-
-# --- crashes -------------------------------------------------------------------------------------
-
-
-def work(database: str, lane: int, seed: int, pipe: int) -> None:
-    """Receive, stow, reserve, pick and ship for ever; each reply goes into the pipe."""
-    rng = random.Random(seed)
-    ledger = Ledger(database)
-    ledger.load()
-    for number in range(10**9):
-        name = f"{lane}-{seed}-{number}"
-        sku = rng.choice(SKUS)
-        requests: list[Booked] = [ReceiveRequest(f"r{name}", f"p{name}", (sku,), (4,))]
-        bin_ = rng.randrange(48)
-        requests.append(StowRequest(f"s{name}", f"p{name}", bin_, sku, 4))
-        requests.append(ReserveRequest(f"v{name}", (name,), (bin_,), (sku,), (4,)))
-        requests.append(PickRequest(f"k{name}", name, bin_, sku, 3, 1))
-        requests.append(ShipRequest(f"h{name}", name))
-        for request in requests:
-            (booking,) = ledger.book([request], float(number))
-            moved = booking.reply.ok and any(booking.reply.granted)
-            os.write(pipe, f"{booking.reply.key} {moved}\n".encode())
-
-
-def test_kill_loses_no_acknowledged_movement(site: Building, database: str) -> None:
-    """Three processes book at once; all are killed at a random moment, again and again."""
-    InventoryCore(site, 1, database).close()
-    rng = random.Random(5)
-    acknowledged: dict[str, bool] = {}
-    for crash in range(CRASHES):
-        reader, writer = os.pipe()
-        workers = [
-            fork.Process(target=work, args=(database, lane, crash, writer)) for lane in range(3)
-        ]
-        for worker in workers:
-            worker.start()
-        os.close(writer)
-        with os.fdopen(reader) as stream:
-            lines = [stream.readline() for _ in range(rng.randint(1, 12))]
-            time.sleep(rng.random() * 0.01)  # somewhere within what follows
-            for worker in workers:
-                assert worker.pid is not None
-                os.kill(worker.pid, signal.SIGKILL)
-            lines += stream
-        for worker in workers:
-            worker.join()
-        acknowledged.update((key, moved == "True") for key, moved in map(str.split, lines))
-        ledger = Ledger(database)
-        ledger.load()
-        check_after_crash(ledger, acknowledged, thorough=crash == CRASHES - 1)
-        ledger.close()
-    assert sum(acknowledged.values()) > CRASHES
-
-
-def check_after_crash(ledger: Ledger, acknowledged: dict[str, bool], thorough: bool) -> None:
-    assert check_totals(ledger) == []
-    with ledger.reading() as connection:
-        booked = set(connection.execute(text("SELECT key FROM reply")).scalars())
-        twice = connection.execute(
-            text("SELECT key, count(*) FROM movement GROUP BY key, line HAVING count(*) > 1")
-        ).all()
-        movements = set(connection.execute(text("SELECT DISTINCT key FROM movement")).scalars())
-    assert not twice
-    assert acknowledged.keys() <= booked
-    assert {key for key, moved in acknowledged.items() if moved} <= movements
-    assert not {key for key, moved in acknowledged.items() if not moved} & movements
-    if thorough:
-        assert audit(ledger) == []
 
 
 # --- the database guards itself ------------------------------------------------------------------
 
 
-def test_facts_cannot_be_changed(site: Building, database: str) -> None:
-    core = InventoryCore(site, 1, database)
+def test_facts_cannot_be_changed(shop: Building, database: str) -> None:
+    core = InventoryCore(shop, 1, database)
     for statement in (
         "UPDATE movement SET quantity = 1000 WHERE id = 1",
         "DELETE FROM movement WHERE id = 1",
@@ -618,8 +480,8 @@ def test_facts_cannot_be_changed(site: Building, database: str) -> None:
         "INSERT INTO reservation (order_id, bin, sku, quantity) VALUES ('o', 47, 999, 1)",
     ],
 )
-def test_impossible_positions_are_refused(site: Building, database: str, statement: str) -> None:
-    core = InventoryCore(site, 1, database)
+def test_impossible_positions_are_refused(shop: Building, database: str, statement: str) -> None:
+    core = InventoryCore(shop, 1, database)
     with pytest.raises(DBAPIError), core.ledger.engine.begin() as direct:
         direct.execute(text(statement))
     core.close()
@@ -635,8 +497,8 @@ def test_impossible_positions_are_refused(site: Building, database: str, stateme
         ("DELETE FROM stock WHERE bin = (SELECT max(bin) FROM stock)", "movements say"),
     ],
 )
-def test_audit_finds_tampering(site: Building, database: str, statement: str, finding: str) -> None:
-    core = InventoryCore(site, 1, database)
+def test_audit_finds_tampering(shop: Building, database: str, statement: str, finding: str) -> None:
+    core = InventoryCore(shop, 1, database)
     assert core.audit() == []
     with core.ledger.engine.begin() as direct:
         direct.execute(text(statement))
@@ -644,10 +506,10 @@ def test_audit_finds_tampering(site: Building, database: str, statement: str, fi
     core.close()
 
 
-def test_a_ledger_of_another_building_is_refused(site: Building, database: str) -> None:
-    InventoryCore(site, 1, database).close()
+def test_a_ledger_of_another_building_is_refused(shop: Building, database: str) -> None:
+    InventoryCore(shop, 1, database).close()
     with pytest.raises(InputError, match="pods = '6'"):
-        InventoryCore(replace(site, pods=7), 1, database)
+        InventoryCore(replace(shop, pods=7), 1, database)
 
 
 # --- owners, lots and classes --------------------------------------------------------------------
@@ -657,8 +519,8 @@ def lots(key: str, pallet: str, owner: str, lot: str, expiry: str, pieces: int =
     return ReceiveLotsRequest(key, pallet, ("20002",), (pieces,), (owner,), (lot,), (expiry,))
 
 
-def test_a_bin_holds_one_lot_of_a_sku(site: Building, database: str) -> None:
-    core = InventoryCore(site, 1, database)
+def test_a_bin_holds_one_lot_of_a_sku(shop: Building, database: str) -> None:
+    core = InventoryCore(shop, 1, database)
 
     def ask(request: Booked) -> Reply:
         return core.handle(request, 1.0)[0]
@@ -700,7 +562,7 @@ def cold_site(tmp_path_factory: pytest.TempPathFactory) -> Building:
     )
 
 
-def test_goods_go_only_into_pods_of_their_class(cold_site: Building, database: str) -> None:
+def test_goods_go_only_into_pods_of_their_class(cold_shop: Building, database: str) -> None:
     core = InventoryCore(cold_site, 1, database)
     assert core.ledger.skus["20002"].size == (120, 100, 90)
     levels = core.step(0.0, [])[0]
@@ -722,7 +584,7 @@ def test_goods_go_only_into_pods_of_their_class(cold_site: Building, database: s
     core.close()
 
 
-def test_classes_and_sizes_follow_the_building(cold_site: Building, database: str) -> None:
+def test_classes_and_sizes_follow_the_building(cold_shop: Building, database: str) -> None:
     warm = replace(cold_site.pod, classes=())
     shop = replace(cold_site, pod=warm, stock=replace(cold_site.stock, items=""))
     core = InventoryCore(shop, 1, database)
@@ -769,12 +631,12 @@ def test_classes_and_sizes_follow_the_building(cold_site: Building, database: st
     ],
 )
 def test_a_bad_item_file_is_named_with_line_and_value(
-    site: Building, tmp_path: Path, line: str, words: list[str]
+    shop: Building, tmp_path: Path, line: str, words: list[str]
 ) -> None:
     file = tmp_path / "items.csv"
     file.write_text(f"sku,length_mm,width_mm,height_mm,weight_g,temperature,hazard\n{line}\n")
     with pytest.raises(InputError) as error:
-        Catalogue.from_orders(replace(site, stock=replace(site.stock, items=str(file))), 1)
+        Catalogue.from_orders(replace(shop, stock=replace(shop.stock, items=str(file))), 1)
     for word in (str(file), *words):
         assert word in str(error.value)
 
@@ -782,9 +644,9 @@ def test_a_bad_item_file_is_named_with_line_and_value(
 # --- versions of the schema ----------------------------------------------------------------------
 
 
-def test_a_ledger_may_be_opened_by_several_at_once(site: Building, database: str) -> None:
+def test_a_ledger_may_be_opened_by_several_at_once(shop: Building, database: str) -> None:
     def open_it(results: Any) -> None:
-        core = InventoryCore(site, 1, database)
+        core = InventoryCore(shop, 1, database)
         results.put((core.step(0.0, [])[0].on_hand, core.audit()))  # type: ignore[union-attr]
         core.close()
 
@@ -799,7 +661,7 @@ def test_a_ledger_may_be_opened_by_several_at_once(site: Building, database: str
     assert found[0][1] == []
 
 
-def test_revisions_lead_to_the_schema_of_a_new_ledger(site: Building, database: str) -> None:
+def test_revisions_lead_to_the_schema_of_a_new_ledger(shop: Building, database: str) -> None:
     ledger = Ledger(database)
     with ledger.writing() as connection:
         migrations.upgrade(connection, database)
@@ -808,7 +670,7 @@ def test_revisions_lead_to_the_schema_of_a_new_ledger(site: Building, database: 
         assert compare_metadata(context, schema.metadata) == []
         upgraded = definitions(connection)
     ledger.close()
-    core = InventoryCore(site, 1, database)  # opens what Alembic made
+    core = InventoryCore(shop, 1, database)  # opens what Alembic made
     assert core.audit() == []
     core.close()
     if upgraded:
@@ -838,7 +700,7 @@ def parts(statement: str) -> Iterator[str]:
     yield statement[start:].strip()
 
 
-def test_an_old_ledger_is_brought_up_to_date(site: Building, database: str) -> None:
+def test_an_old_ledger_is_brought_up_to_date(shop: Building, database: str) -> None:
     config = Config()
     folder = str(Path(migrations.__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
@@ -847,12 +709,12 @@ def test_an_old_ledger_is_brought_up_to_date(site: Building, database: str) -> N
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         for statement in OLD_LEDGER:
-            connection.exec_driver_sql(statement.format(cells=site.grid.cells))
+            connection.exec_driver_sql(statement.format(cells=shop.grid.cells))
     with pytest.raises(InputError, match="a site that opens the ledger upgrades it"):
         ledger.load()
     ledger.close()
 
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(shop, 1, database)
     assert not core.fresh
     assert core.audit() == []
     old = core.ledger.skus["old"]
@@ -893,8 +755,8 @@ OLD_LEDGER = (
 """A ledger of revision 0001 with five pieces in a bin."""
 
 
-def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -> None:
-    InventoryCore(site, 1, database).close()
+def test_a_ledger_of_a_newer_program_is_refused(shop: Building, database: str) -> None:
+    InventoryCore(shop, 1, database).close()
     ledger = Ledger(database)
     with ledger.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -902,4 +764,4 @@ def test_a_ledger_of_a_newer_program_is_refused(site: Building, database: str) -
         ledger.load()
     ledger.close()
     with pytest.raises(InputError, match="newer program"):
-        InventoryCore(site, 1, database)
+        InventoryCore(shop, 1, database)
