@@ -548,7 +548,7 @@ def test_a_bin_holds_one_lot_of_a_sku(shop: Building, database: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def cold_site(tmp_path_factory: pytest.TempPathFactory) -> Building:
+def cold_shop(tmp_path_factory: pytest.TempPathFactory) -> Building:
     """The corner shop with a chilled SKU, and one pod for it."""
     folder = tmp_path_factory.mktemp("cold")
     shop = corner_shop(folder)
@@ -563,7 +563,7 @@ def cold_site(tmp_path_factory: pytest.TempPathFactory) -> Building:
 
 
 def test_goods_go_only_into_pods_of_their_class(cold_shop: Building, database: str) -> None:
-    core = InventoryCore(cold_site, 1, database)
+    core = InventoryCore(cold_shop, 1, database)
     assert core.ledger.skus["20002"].size == (120, 100, 90)
     levels = core.step(0.0, [])[0]
     assert isinstance(levels, StockLevels)
@@ -585,24 +585,24 @@ def test_goods_go_only_into_pods_of_their_class(cold_shop: Building, database: s
 
 
 def test_classes_and_sizes_follow_the_building(cold_shop: Building, database: str) -> None:
-    warm = replace(cold_site.pod, classes=())
-    shop = replace(cold_site, pod=warm, stock=replace(cold_site.stock, items=""))
-    core = InventoryCore(shop, 1, database)
+    warm = replace(cold_shop.pod, classes=())
+    plain = replace(cold_shop, pod=warm, stock=replace(cold_shop.stock, items=""))
+    core = InventoryCore(plain, 1, database)
     drawn = core.ledger.skus["10001A"]
     for bin_ in range(40, 48):
         core.handle(CountRequest(f"c{bin_}", bin_, (), ()), 1.0)  # pod 5 becomes free
     core.close()
     with pytest.raises(InputError, match="in it lies 20002, chilled goods; move it out first"):
-        InventoryCore(cold_site, 1, database)
-    core = InventoryCore(shop, 1, database)  # as it was
+        InventoryCore(cold_shop, 1, database)
+    core = InventoryCore(plain, 1, database)  # as it was
     for row in queries.stock(core.ledger, "20002")[1]:
         names = dict(zip(queries.stock(core.ledger, "20002")[0], row, strict=True))
         gone = AdjustRequest(f"g{names['bin']}", "20002", -names["pieces"], "missing", names["bin"])
         assert core.handle(gone, 1.0)[0].ok
     core.close()
 
-    wide = (Shelf(1, 0.5, 0.3, 0.25, 12.0), *cold_site.pod.shelves[1:])
-    core = InventoryCore(replace(cold_site, pod=replace(cold_site.pod, shelves=wide)), 2, database)
+    wide = (Shelf(1, 0.5, 0.3, 0.25, 12.0), *cold_shop.pod.shelves[1:])
+    core = InventoryCore(replace(cold_shop, pod=replace(cold_shop.pod, shelves=wide)), 2, database)
     assert core.ledger.skus["20002"].kept == ("chilled", "")
     assert core.ledger.skus["10001A"] == drawn  # another seed does not change what lies there
     with core.ledger.reading() as connection:

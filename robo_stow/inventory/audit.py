@@ -31,7 +31,7 @@ def audit(ledger: Ledger) -> list[str]:
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             findings += [f"{table}: a row refers to a missing {parent}"
                          for table, _, parent, _ in broken[:SHOWN]]  # fmt: skip
-            state = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+            state = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
             findings += [f"database file: {line}" for line in state if line != "ok"]
     return findings
 
