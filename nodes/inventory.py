@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from robo_stow_nodes import parameters, topics
 from robo_stow_nodes.conversions import ANSWERS, SERVICES
@@ -12,14 +13,24 @@ from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
 from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.database import LedgerError
 from robo_stow.messages import Core, PodRegister, PodSpace, Reply, StockLevels
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
 
 
+PATIENCE = 60.0
+"""Seconds for which a database that fails is tried again."""
+
+T = TypeVar("T")
+
+
 class InventoryNode(CoreNode):
     """The ledger. A request is answered after its commit; the same key again gets the same answer.
+
+    While its database fails the node answers nothing and tries again; after `PATIENCE` it ends with
+    exit code 1.
 
     Serves:
         /inventory/receive (Receive), /inventory/reserve (Reserve), /inventory/cancel (Cancel),
@@ -65,13 +76,31 @@ class InventoryNode(CoreNode):
         except InputError as error:
             self.reject(error)
             return answer.encode(Reply(key=message.key, ok=False, reason=str(error)))
-        reply, changes = self._core.handle(request, self.now())
+        reply, changes = self._patiently(lambda: self._core.handle(request, self.now()))
         self.send(changes)
         return answer.encode(reply)
 
     def _answer(self, kind: type, message: Any, response: Any) -> Any:
         question = self.converter.request(kind).decode(message)  # texts and flags: nothing to check
-        return self.converter.reply(kind).encode(self._core.answer(question))
+        return self.converter.reply(kind).encode(
+            self._patiently(lambda: self._core.answer(question))
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What the core says; a database that fails is asked again, for `PATIENCE`.
+
+        Nothing else is answered meanwhile: an answer would have to say whether the request is
+        booked. Asking again is safe, as the core knows the key.
+        """
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask()
+            except LedgerError as error:
+                if time.monotonic() > end:
+                    raise
+                self.get_logger().error(f"{error}; trying again")
+                time.sleep(1.0)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+import sqlite3
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +37,11 @@ from robo_stow.floor.building import Building, PodClass, Shelf
 from robo_stow.inventory import migrations, queries, schema
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.database import LedgerError
 from robo_stow.inventory.fit import GRAM, bins_of_face, pieces_in
 from robo_stow.inventory.ledger import Ledger
-from robo_stow.inventory.private_server import PrivateServer
+from robo_stow.inventory.model import Booking
+from robo_stow.inventory.private_server import PrivateServer, find_programs
 from robo_stow.inventory.requests import (
     REASONS,
     AdjustRequest,
@@ -451,6 +456,166 @@ def test_the_same_request_sent_by_many_is_booked_once(shop: Building, database: 
         worker.join()
     assert replies == [Reply("once", True, "", granted=(12,), left=12)] * 8
     core = InventoryCore(shop, 1, database)
+    assert core.audit() == []
+    core.close()
+
+
+# --- a database that fails ------------------------------------------------------------------------
+
+
+def test_what_was_booked_without_an_answer_is_told_later(shop: Building, database: str) -> None:
+    core = InventoryCore(shop, 1, database)
+    levels = core.step(0.0, [])[0]
+    assert isinstance(levels, StockLevels)
+    bin_, sku, pieces = levels.bin[0], levels.sku[0], levels.on_hand[0]
+    book = core.ledger.book
+
+    def lose_the_answer(requests: Sequence[Booked], now: float) -> list[Booking]:
+        book(requests, now)
+        raise LedgerError("the connection broke")
+
+    gone = AdjustRequest("a", sku, -pieces, "missing", bin=bin_)
+    moved = MovePodRequest("m", 2, 7)
+    for request in (gone, moved):
+        core.ledger.book = lose_the_answer  # type: ignore[method-assign]
+        with pytest.raises(LedgerError):
+            core.handle(request, 1.0)
+    core.ledger.book = book  # type: ignore[method-assign]
+
+    reply, (levels, space, register) = core.handle(gone, 2.0)
+    assert reply.granted == (pieces,)
+    assert isinstance(levels, StockLevels) and isinstance(space, PodSpace)
+    assert (levels.bin, levels.sku, levels.on_hand) == ((bin_,), (sku,), (0,))
+    assert isinstance(register, PodRegister) and register.pod.tolist() == [2]
+    again = InventoryCore(shop, 1, database)
+    whole = again.step(3.0, [])[1]
+    assert isinstance(whole, PodSpace)
+    at = list(zip(whole.pod, whole.face, strict=True)).index((space.pod[0], space.face[0]))
+    assert whole.free[at] == space.free[0]
+    assert core.handle(gone, 4.0)[1] == []
+    again.close()
+    core.close()
+
+
+def test_a_full_disk_loses_nothing(shop: Building, tmp_path: Path) -> None:
+    core = InventoryCore(shop, 1, f"sqlite:///{tmp_path}/ledger.sqlite")
+    acknowledged = 0
+
+    def receive() -> Reply:
+        request = ReceiveRequest(f"r{acknowledged}", f"p{acknowledged}", ("20002",), (1,))
+        return core.handle(request, 1.0)[0]
+
+    size = (tmp_path / "ledger.sqlite-wal").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500_000, before[1]))  # of any file
+    try:
+        with pytest.raises(LedgerError, match="disk"):
+            while acknowledged < 1000:
+                assert receive().ok
+                acknowledged += 1
+        with pytest.raises(LedgerError, match="disk"):
+            receive()
+        assert core.audit() == []  # it can still be asked
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert 0 < acknowledged < 1000
+    assert receive().ok
+    rows = queries.stock(core.ledger, "20002")[1]
+    assert sum(row[1] == "pallet" for row in rows) == acknowledged + 1
+    assert core.audit() == []
+    core.close()
+
+
+def test_a_server_that_was_killed_is_used_again(shop: Building) -> None:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("needs a PostgreSQL server (Debian package postgresql)")
+    server = PrivateServer(programs)
+    try:
+        core = InventoryCore(shop, 1, server.fresh())
+        for number in range(2):
+            before = ReceiveRequest(f"b{number}", f"b{number}", ("20002",), (1,))
+            after = ReceiveRequest(f"a{number}", f"a{number}", ("20002",), (1,))
+            assert core.handle(before, 1.0)[0].ok
+            server.kill()
+            with pytest.raises(LedgerError):
+                core.handle(after, 1.0)
+            with pytest.raises(LedgerError):
+                core.audit()
+            server.start()
+            assert core.handle(after, 1.0)[0].ok
+            assert core.audit() == []
+        assert len([row for row in queries.stock(core.ledger)[1] if row[1] == "pallet"]) == 4
+        core.close()
+    finally:
+        server.stop()
+
+
+def test_broken_files_are_told(shop: Building, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite"
+    InventoryCore(shop, 1, f"sqlite:///{file}").close()
+    sound = file.read_bytes()
+    for content in (sound[: len(sound) // 2], sound[:100] + b"\0" * 3000 + sound[3100:]):
+        file.write_bytes(content)
+        with pytest.raises(LedgerError, match="malformed"):
+            InventoryCore(shop, 1, f"sqlite:///{file}")
+    file.write_bytes(sound)
+    with sqlite3.connect(file) as direct:  # an index that has lost its rows
+        direct.execute("PRAGMA writable_schema = ON")
+        empty = direct.execute("SELECT sql FROM sqlite_master WHERE name = 'ix_stock_sku_bin'")
+        (statement,) = empty.fetchone()
+        direct.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'ix_stock_sku_bin'",
+                       (statement.replace("stock (sku, bin)", "stock (bin, sku)"),))  # fmt: skip
+    direct.close()
+    core = InventoryCore(shop, 1, f"sqlite:///{file}")
+    assert any("ix_stock_sku_bin" in line for line in core.audit())
+    core.close()
+
+
+@pytest.mark.parametrize("step", [-3600.0, -5.0, 5.0, 3600.0])
+def test_a_clock_that_steps_changes_nothing_but_times(shop: Building, step: float) -> None:
+    outcomes = []
+    for jump in (0.0, step):
+        core = InventoryCore(shop, 1, "sqlite://")
+        now, replies = 10000.0, []
+        for number in range(4):
+            name, bin_ = f"n{number}", number * 9
+            for request in (
+                ReceiveRequest(f"r{name}", name, ("20002",), (4,)),
+                ProposeRequest(f"q{name}", name, bin_ // 8, 0),
+                StowRequest(f"s{name}", name, bin_, "20002", 1),
+                ReserveRequest(f"v{name}", (name,), (bin_,), ("20002",), (1,)),
+                PickRequest(f"k{name}", name, bin_, "20002", 1, 0),
+                ShipRequest(f"h{name}", name),
+            ):
+                now += 1.0 + jump
+                replies.append(core.handle(request, now)[0])
+        assert core.audit() == []
+        kinds = [row[2] for row in queries.history(core.ledger)[1]]
+        outcomes.append((replies, kinds, core.snapshot(0.0)[:2]))
+        core.close()
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_proposal_is_made_anew_after_a_restart(shop: Building, database: str) -> None:
+    """The same from the same stock; what has become too much since then is refused when booked."""
+    core = InventoryCore(shop, 1, database)
+    core.handle(ReceiveRequest("r", "p", ("20002", "30003"), (9, 9)), 1.0)
+    first = core.handle(ProposeRequest("q", "p", 1, 0), 1.0)[0]
+    assert first.bin
+    core.close()
+    core = InventoryCore(shop, 1, database)
+    assert core.handle(ProposeRequest("q", "p", 1, 0), 1.0)[0] == first
+    core.close()
+    core = InventoryCore(shop, 1, database)
+    with core.ledger.writing() as connection:
+        connection.execute(text("UPDATE bin SET volume = 1 WHERE pod = 1"))
+    assert core.handle(ProposeRequest("q", "p", 1, 0), 1.0)[0].bin == ()
+    old = StowRequest("s", "p", first.bin[0], first.sku[0], first.quantity[0])
+    refused = core.handle(old, 1.0)[0]
+    assert not refused.ok and "litres" in refused.reason
     assert core.audit() == []
     core.close()
 

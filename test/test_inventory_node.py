@@ -15,6 +15,7 @@ import pytest
 from robo_stow.inventory import queries
 from robo_stow.inventory.audit import audit
 from robo_stow.inventory.ledger import Ledger
+from robo_stow.inventory.private_server import PrivateServer, find_programs
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
@@ -30,10 +31,10 @@ NAMES = {service: topics.SERVICES[record] for record, service in SERVICES.items(
 
 
 class Site:
-    """The node in a process of its own on a SQLite file, a client, and a look into the file."""
+    """The node in a process of its own, a client, and a look into the database."""
 
-    def __init__(self, folder: Path) -> None:
-        self._database = f"sqlite:///{folder / 'ledger.sqlite'}"
+    def __init__(self, folder: Path, database: str) -> None:
+        self._database = database
         self.log = folder / "inventory.log"
         self._client = rclpy.create_node("client")
         self._executor = EXECUTORS["events"]()
@@ -120,7 +121,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        site = Site(tmp_path_factory.mktemp("inventory"))
+        folder = tmp_path_factory.mktemp("inventory")
+        site = Site(folder, f"sqlite:///{folder / 'ledger.sqlite'}")
         yield site
         site.close()
         rclpy.shutdown()
@@ -196,6 +198,85 @@ def test_a_lost_answer_is_one_movement_also_after_kill_9(site: Site) -> None:
     assert len(site.movements("k4")) == 1
     assert site.ask(srv.Audit).ok
     assert audit(site.ledger) == []
+
+
+def test_every_booking_is_one_movement_whatever_is_lost(site: Site) -> None:
+    """A pallet's way to the customer; after each step its answer is lost, or the node killed."""
+    sku = site.two_bins()[0]
+    site.ask(srv.Receive, key="w1", pallet="way", sku=[sku], quantity=[9])
+    faces = ((pod, face) for pod in range(230) for face in range(4))
+    proposal = next(
+        answer
+        for pod, face in faces
+        if (answer := site.ask(srv.Propose, key=f"w{pod}.{face}", pallet="way", pod=pod, face=face))
+        and sku in answer.sku
+    )
+    assert proposal.left == 9
+    bin_ = proposal.bin[list(proposal.sku).index(sku)]
+    there = {row["bin"]: row["pieces"] for row in site.stock(sku)}.get(bin_, 0)
+    order = {"bin": bin_, "sku": sku}
+    goods = {"sku": [sku], "quantity": [9]}
+    many = {name: [value, value] for name, value in order.items()}
+    steps: list[tuple[Any, dict[str, Any], list[int], list[tuple[str, int]]]] = [
+        (srv.Receive, {"pallet": "way", **goods}, [9], [("receive", 9)]),
+        (srv.Stow, {"pallet": "way", **order, "quantity": 2}, [2], [("stow", 2)]),
+        (
+            srv.Reserve,
+            {"order": ["o1", "o2"], **many, "quantity": [1, 1]},
+            [1, 1],
+            [("reserve", 1)] * 2,
+        ),
+        (srv.Cancel, {"order": "o2", **order, "quantity": 1}, [1], [("release", 1)]),
+        (srv.Pick, {"order": "o1", **order, "quantity": 1}, [1], [("pick", 1)]),
+        (srv.Ship, {"order": "o1"}, [1], [("ship", 1)]),
+        (srv.MovePod, {"pod": 3, "cell": 44}, [], [("pod-moved", 0)]),
+    ]
+    for number, (kind, request, granted, moved) in enumerate(steps, 1):
+        request["key"] = f"w{number}"
+        if number > 1:
+            site.send(kind, **request)
+            if number in (2, 5):
+                site.kill()
+                site.start()
+        for _ in range(2):
+            answer = site.ask(kind, **request)
+            assert answer.ok, answer.reason
+            assert list(answer.granted) == granted
+        booked = [(m["kind"], m["quantity"]) for m in site.movements(request["key"])]
+        assert booked == moved
+    left = {row["bin"]: row["pieces"] for row in site.stock(sku)}
+    assert (left[bin_], left[None]) == (there + 1, 7)
+    assert site.ask(srv.Audit).ok
+
+
+def test_a_database_server_that_dies_and_comes_back(site: Site, tmp_path: Path) -> None:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("needs a PostgreSQL server (Debian package postgresql)")
+    server = PrivateServer(programs)
+    site.kill()  # two nodes of one name would both answer
+    other = Site(tmp_path, server.fresh())
+    try:
+        sku, bin_, _ = other.two_bins()
+        adjust = {"sku": sku, "quantity": -1, "reason": "damage", "bin": bin_}
+        assert other.ask(srv.Adjust, key="s1", **adjust).ok
+        server.kill()
+        other.send(srv.Adjust, booked=False, key="s2", **adjust)
+        end = time.monotonic() + 20.0
+        while "trying again" not in other.log.read_text():
+            assert time.monotonic() < end, other.log.read_text()
+            time.sleep(0.1)
+        server.start()
+        for key in ("s2", "s1"):
+            answer = other.ask(srv.Adjust, key=key, **adjust)
+            assert (answer.ok, list(answer.granted)) == (True, [1]), answer.reason
+        assert len(other.movements("s2")) == 1
+        assert other.ask(srv.Audit).ok
+        assert other.process.poll() is None
+    finally:
+        other.close()
+        server.stop()
+        site.start()
 
 
 def test_what_cannot_be_used_is_refused_and_the_node_lives(site: Site) -> None:

@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from robo_stow.cli.options import count
 from robo_stow.errors import InputError
 from robo_stow.inventory import queries
 from robo_stow.inventory.audit import audit
 from robo_stow.inventory.counts import bins_to_count
+from robo_stow.inventory.database import parse_url
 from robo_stow.inventory.ledger import Ledger
 
 FILE = "ledger.sqlite"
@@ -100,11 +98,8 @@ def _ledger(args: argparse.Namespace) -> Iterator[Ledger]:
         database = f"sqlite:///{file}"
     else:
         database = args.database
-        try:
-            url = make_url(database)
-        except ArgumentError:
-            url = None
-        if url is not None and url.get_backend_name() == "sqlite":
+        url = parse_url(database)
+        if url.get_backend_name() == "sqlite":
             _check_file(Path(url.database or ""), "--database", database)
     ledger = Ledger(database)
     try:

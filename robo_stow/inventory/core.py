@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.inventory import audit, queries, schema
 from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.inventory.database import LedgerError
 from robo_stow.inventory.fit import bins_of_face
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.model import Booking, Level, Rejection, plain, text, whole
@@ -42,6 +43,24 @@ from robo_stow.messages import (
     ShipRequest,
     StockLevels,
     StowRequest,
+)
+
+_m, _s = schema.movement.c, schema.stock.c
+STOCK_MOVED_BY = (
+    select(_m.bin, schema.sku.c.code)
+    .add_columns(func.coalesce(_s.on_hand, 0), func.coalesce(_s.reserved, 0))
+    .join_from(schema.movement, schema.lot, schema.lot.c.id == _m.lot)
+    .join(schema.sku, schema.sku.c.id == schema.lot.c.sku)
+    .join(schema.stock, (_s.bin == _m.bin) & (_s.sku == schema.sku.c.id), isouter=True)
+    .where(_m.bin.is_not(None), _m.key.in_(bindparam("keys", expanding=True)))
+    .distinct()
+    .order_by(_m.bin, schema.sku.c.code)
+)
+PODS_MOVED_BY = (
+    select(schema.pod_place)
+    .join(schema.movement, _m.pod == schema.pod_place.c.pod)
+    .where(_m.key.in_(bindparam("keys", expanding=True)))
+    .distinct()
 )
 
 REMEMBERED = 4096
@@ -98,6 +117,8 @@ class InventoryCore:
         self._volume_used = self._read_usage()
         self._face_volume = sum(bin_.volume for bin_ in bins_of_face(self._spec))
         self._proposals: dict[str, tuple[object, Reply]] = {}
+        self._doubted: dict[str, None] = {}
+        """Keys of requests of which a database that failed did not say whether they are booked."""
         self._started = False
 
     def close(self) -> None:
@@ -184,10 +205,32 @@ class InventoryCore:
         """Changes and replies of requests booked together; changes come first."""
         if not requests:
             return []
-        bookings = self.ledger.book(requests, now)
+        try:
+            bookings = self.ledger.book(requests, now)
+        except LedgerError:
+            self._doubted.update((request.key, None) for request in requests)
+            raise
         outbox = self._changes(bookings, now)
+        if self._doubted:
+            outbox += self._settle(now)
         outbox += [booking.reply for booking in bookings]
         return outbox
+
+    def _settle(self, now: float) -> list[Message]:
+        """What requests have changed that were booked although the database failed after that."""
+        with self.ledger.reading() as connection:
+            stock = connection.execute(STOCK_MOVED_BY, {"keys": [*self._doubted]}).all()
+            pods = connection.execute(PODS_MOVED_BY, {"keys": [*self._doubted]}).all()
+        self._volume_used = self._read_usage()
+        self._doubted.clear()
+        changes: list[Message] = []
+        if stock:
+            bins, codes, on_hand, reserved = zip(*stock, strict=True)
+            faces = sorted({bin_ // self._spec.bins_per_face for bin_ in bins})
+            changes = [StockLevels(now, bins, codes, on_hand, reserved), self._space(now, faces)]
+        if pods:
+            changes.append(_register(now, [(row.pod, row.cell) for row in pods]))
+        return changes
 
     def _changes(self, bookings: list[Booking], now: float) -> list[Message]:
         levels: dict[tuple[int, str], Level] = {}

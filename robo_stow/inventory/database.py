@@ -36,20 +36,30 @@ def open_engine(database: str) -> Engine:
     Raises:
         InputError: no URL, or a database this ledger does not run on.
     """
+    url = parse_url(database)
+    try:
+        return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "database", "URL", url.render_as_string(), f"needs the Python package {error.name}"
+        ) from None
+
+
+def parse_url(database: str) -> URL:
+    """The URL of a SQLite or PostgreSQL database.
+
+    Raises:
+        InputError: it is none.
+    """
+    example = "expected e.g. sqlite:///ledger.sqlite or postgresql://user@host/ledger"
     try:
         url = make_url(database)
-    except ArgumentError:
-        raise InputError(
-            "database", "URL", database, "expected e.g. sqlite:///ledger.sqlite or postgresql://…"
-        ) from None
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite(url)
-    if backend == "postgresql":
-        return _postgresql(url)
-    raise InputError(
-        "database", "URL", url.render_as_string(), "expected sqlite://… or postgresql://…"
-    )
+        if url.get_backend_name() in ("sqlite", "postgresql"):
+            return url
+        database = url.render_as_string()
+    except (ArgumentError, ValueError):
+        pass
+    raise InputError("database", "URL", database, example)
 
 
 def describe(engine: Engine) -> str:
@@ -66,6 +76,8 @@ def failing_clearly(engine: Engine) -> Iterator[None]:
         yield
     except (DBAPIError, driver.Error) as error:  # COPY is the driver's own
         reason = " ".join(str(getattr(error, "orig", error)).split())
+        if reason == "unable to open database file":
+            reason += ": a folder, not there, or in a folder that cannot be written to"
         raise LedgerError(f"{describe(engine)}: {reason}") from error
 
 
@@ -121,17 +133,12 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    try:
-        engine = create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            poolclass=NullPool,
-            isolation_level="READ COMMITTED",  # rows are locked before they are judged
-            connect_args={"options": "-c synchronous_commit=on", "connect_timeout": 10},
-        )
-    except ModuleNotFoundError:
-        raise InputError(
-            "database", "URL", url.render_as_string(), "needs the Python package psycopg[binary]"
-        ) from None
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",  # rows are locked before they are judged
+        connect_args={"options": "-c synchronous_commit=on", "connect_timeout": 10},
+    )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

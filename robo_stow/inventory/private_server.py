@@ -47,10 +47,23 @@ class PrivateServer:
             os.chown(folder, user.pw_uid, user.pw_gid)
         self._url = f"postgresql:///{{}}?host={folder}&user=ledger"
         self._call("initdb", "-U", "ledger", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        options = f"-k {folder} -c listen_addresses= -c max_connections=250"
+        self._options = f"-k {folder} -c listen_addresses= -c max_connections=250"
         if not durable:
-            options += " -c fsync=off -c full_page_writes=off"
-        self._call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+            self._options += " -c fsync=off -c full_page_writes=off"
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also after `kill`.
+
+        Raises:
+            LedgerError: it does not start.
+        """
+        log = str(Path(self._folder.name) / "log")
+        self._call("pg_ctl", "-w", "-l", log, "-o", self._options, "start")
+
+    def kill(self) -> None:
+        """End the server as a crash of its machine would: at once, in the middle of everything."""
+        self._call("pg_ctl", "-m", "immediate", "stop")
 
     def fresh(self) -> str:
         """URL of a new, empty database."""
@@ -64,7 +77,7 @@ class PrivateServer:
 
     def stop(self) -> None:
         """Stop the server and remove all it held."""
-        self._call("pg_ctl", "-m", "immediate", "stop")
+        self.kill()
         self._folder.cleanup()
 
     def _call(self, program: str, *arguments: str) -> None:
