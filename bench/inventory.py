@@ -1,13 +1,18 @@
-"""Ledger: confirmed requests a second on each database, and answers at a million bins.
+"""Ledger: confirmed movements a second on each database, and answers at a million bins.
 
-Writes ``out/bench/inventory.json``. A request counts when its reply is durable: SQLite in memory
-is there to show what the disk costs. PostgreSQL is measured when a server is installed.
+Writes ``out/bench/inventory.json``. A movement counts when its request's reply is durable: SQLite
+in memory is there to show what the disk costs. PostgreSQL is measured when a server is installed.
+
+The large site has 20,000 pods of 50 bins and 100,000 SKUs with sizes as the catalogue draws them,
+equally asked for; its opening stock fills a quarter of the bins' volume.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import platform
 import statistics
 import sys
 import tempfile
@@ -19,10 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from robo_stow.floor.building import Building, CellKind, Grid
+from robo_stow.floor.building import Building, CellKind, Grid, Shelf
 from robo_stow.floor.load import load_building
 from robo_stow.inventory import queries
+from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
+from robo_stow.inventory.counts import bins_to_count
+from robo_stow.inventory.fit import AMBIENT, GRAM, MM
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.inventory.private_server import PrivateServer, find_programs
 from robo_stow.messages import (
@@ -40,7 +48,9 @@ CYCLES = 150
 """Times a writer receives, stows, reserves, picks and ships: five requests each."""
 WRITERS = 4
 GROUP = 32
-MILLION_PODS = 41_667  # of 24 bins
+PODS, SKUS, SIDE = 20_000, 100_000, 160
+ASKED = 300
+"""Times each question is asked at the large site."""
 
 
 def cycle(name: str, bin_: int, sku: str) -> list[Any]:
@@ -55,7 +65,7 @@ def cycle(name: str, bin_: int, sku: str) -> list[Any]:
 
 
 def stream(ledger: Ledger, writer: int) -> list[Any]:
-    """Requests of one writer, in pods of its own."""
+    """Requests of one writer, in pods of its own; each books one movement."""
     codes = list(ledger.skus)
     bins = ledger.site.bins_per_pod
     requests: list[Any] = []
@@ -67,7 +77,7 @@ def stream(ledger: Ledger, writer: int) -> list[Any]:
 
 
 def book(database: str, writer: int, group: int) -> tuple[int, float]:
-    """Requests granted, and seconds taken."""
+    """Movements confirmed, and seconds taken."""
     ledger = Ledger(database)
     ledger.load()
     requests = stream(ledger, writer)
@@ -82,7 +92,7 @@ def book(database: str, writer: int, group: int) -> tuple[int, float]:
 
 
 def throughput(building: Building, fresh: Callable[[], str]) -> dict[str, float]:
-    """Confirmed requests a second: one writer, one writer in groups, several writers."""
+    """Confirmed movements a second: one writer, one writer in groups, several writers."""
     result = {}
     for name, group in (("one_writer", 1), (f"one_writer_groups_of_{GROUP}", GROUP)):
         database = fresh()
@@ -114,7 +124,7 @@ def throughput(building: Building, fresh: Callable[[], str]) -> dict[str, float]
 
 
 def in_memory(building: Building) -> dict[str, float]:
-    """Requests a second of a core whose ledger is in memory, as `robo-stow simulate` uses it."""
+    """Movements a second of a core whose ledger is in memory, as `robo-stow simulate` uses it."""
     core = InventoryCore(building, 1, "sqlite://")
     requests = stream(core.ledger, 0)
     start = time.perf_counter()
@@ -124,37 +134,59 @@ def in_memory(building: Building) -> dict[str, float]:
     return {"one_writer": round(done / seconds, 1)}
 
 
-def million(building: Building, database: str) -> dict[str, Any]:
-    """Times of questions and bookings (ms, median and worst of 200) at a million bins."""
-    side = 220
+def large_site(building: Building) -> tuple[Building, Catalogue]:
+    """20,000 pods of 50 bins, 100,000 SKUs."""
+    cells = SIDE * SIDE
     grid = Grid(
-        side,
-        side,
+        SIDE,
+        SIDE,
         1.0,
-        np.full(side * side, CellKind.STORAGE, np.uint8),
-        np.zeros(side * side, np.uint8),
-        np.zeros(side * side, np.float32),
+        np.full(cells, CellKind.STORAGE, np.uint8),
+        np.zeros(cells, np.uint8),
+        np.zeros(cells, np.float32),
     )
-    site = replace(building, name="million", pods=MILLION_PODS, grid=grid)
-    site = replace(site, stock=replace(site.stock, fill=0.2))
+    shelves = tuple(Shelf(5, 0.17, 0.42, 0.3, 15.0) for _ in range(5))
+    pod = replace(building.pod, faces=2, shelves=shelves)
+    site = replace(building, name="large", pods=PODS, grid=grid, pod=pod)
+    site = replace(site, stock=replace(site.stock, fill=0.25))
+    sku = tuple(f"{number:08d}" for number in range(SKUS))
+    sides, grams = draw_sizes(sku, 1, pod)
+    demand = np.full(SKUS, 1.0 / SKUS)
+    size, weight = sides.astype(np.float64) * MM, grams.astype(np.float64) * GRAM
+    catalogue = Catalogue(sku, size, weight, demand, (AMBIENT,) * SKUS, np.zeros(SKUS, bool))
+    return site, catalogue
+
+
+def at_a_million_bins(building: Building, database: str) -> dict[str, Any]:
+    """Times of questions and bookings at the large site (ms: median, 99th percentile, worst)."""
+    site, catalogue = large_site(building)
     start = time.perf_counter()
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(site, 1, database, catalogue)
     result: dict[str, Any] = {
-        "bins": MILLION_PODS * site.pod.bins,
+        "pods": PODS,
+        "bins": PODS * site.pod.bins,
+        "skus": SKUS,
         "open_seconds": round(time.perf_counter() - start, 1),
     }
     levels = core.step(0.0, [])[0]
     assert isinstance(levels, StockLevels)
     result["stock_rows"] = len(levels.bin)
     result["pieces"] = sum(levels.on_hand)
-    codes = list(core.ledger.skus)
     rng = np.random.default_rng(1)
-    at = rng.choice(len(levels.bin), 200, replace=False)
-    core.handle(ReceiveRequest("p", "p", tuple(codes[:30]), (1000,) * 30), 1.0)
-    pods = rng.integers(0, MILLION_PODS, 200)
+    at = rng.choice(len(levels.bin), ASKED, replace=False)
+    codes = catalogue.sku
+    pallet = tuple(codes[i] for i in rng.choice(SKUS, 30, replace=False))
+    core.handle(ReceiveRequest("p", "p", pallet, (1000,) * 30), 1.0)
+    pods = rng.integers(0, PODS, ASKED)
+    proposed: list[Any] = []
 
     def propose(i: int) -> None:
-        core.handle(ProposeRequest(f"q{i}", "p", int(pods[i]), i % 4), 1.0)
+        proposed.append(core.handle(ProposeRequest(f"q{i}", "p", int(pods[i]), i % 2), 1.0)[0])
+
+    def stow(i: int) -> None:
+        if proposed[i].bin:
+            place = (proposed[i].bin[0], proposed[i].sku[0])
+            core.handle(StowRequest(f"s{i}", "p", *place, 1), 1.0)
 
     def reserve(i: int) -> None:
         place = ((levels.bin[at[i]],), (levels.sku[at[i]],))
@@ -165,19 +197,37 @@ def million(building: Building, database: str) -> dict[str, Any]:
         assert core.handle(PickRequest(f"k{i}", f"o{i}", *place, 1, 0), 1.0)[0].ok
 
     def find(i: int) -> None:
-        queries.stock(core.ledger, codes[i * 7 % len(codes)])
+        assert queries.stock(core.ledger, codes[i * 97 % SKUS])[1]
 
-    for name, call in (("propose", propose), ("reserve", reserve), ("pick", pick), ("find", find)):
+    def history(i: int) -> None:
+        assert queries.history(core.ledger, sku=codes[i * 97 % SKUS])[1]
+
+    calls = {
+        "propose": propose,
+        "stow": stow,
+        "reserve": reserve,
+        "pick": pick,
+        "find": find,
+        "history": history,
+    }
+    for name, call in calls.items():
         times = []
-        for i in range(200):
+        for i in range(ASKED):
             start = time.perf_counter()
             call(i)
             times.append(1e3 * (time.perf_counter() - start))
         result[f"{name}_ms"] = {
             "median": round(statistics.median(times), 3),
+            "p99": round(float(np.quantile(times, 0.99)), 3),
             "worst": round(max(times), 3),
         }
-    for name, check in (("check_totals", core.check_totals), ("audit", core.audit)):
+    result["proposals_with_a_bin"] = sum(bool(reply.bin) for reply in proposed)
+    checks: dict[str, Callable[[], Any]] = {
+        "counts": lambda: bins_to_count(core.ledger, 20) and None,
+        "check_totals": core.check_totals,
+        "audit": core.audit,
+    }
+    for name, check in checks.items():
         start = time.perf_counter()
         findings = check()
         result[f"{name}_seconds"] = round(time.perf_counter() - start, 2)
@@ -185,7 +235,7 @@ def million(building: Building, database: str) -> dict[str, Any]:
             sys.exit(f"bench: {name} finds {findings[0]}")
     core.close()
     start = time.perf_counter()
-    core = InventoryCore(site, 1, database)
+    core = InventoryCore(site, 1, database, catalogue)
     core.step(0.0, [])
     result["restart_seconds"] = round(time.perf_counter() - start, 1)
     core.close()
@@ -197,7 +247,14 @@ def main() -> None:
     demo = load_building("demo")
     rates: dict[str, Any] = {"sqlite in memory": in_memory(demo)}
     large: dict[str, Any] = {}
-    result = {"requests_per_second": rates, "at_a_million_bins": large}
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python "
+        f"{platform.python_version()}, load average {os.getloadavg()[0]:.1f} at the start",
+        "command": "python bench/inventory.py",
+        "confirmed_movements_per_second": rates,
+        "at_a_million_bins": large,
+    }
     server = None
     programs = find_programs()
     if programs is None:
@@ -215,10 +272,10 @@ def main() -> None:
                 server = PrivateServer(programs)
                 rates["postgresql"] = throughput(demo, server.fresh)
                 save(result)
-            large["sqlite file"] = million(demo, file())
+            large["sqlite file"] = at_a_million_bins(demo, file())
             save(result)
             if server is not None:
-                large["postgresql"] = million(demo, server.fresh())
+                large["postgresql"] = at_a_million_bins(demo, server.fresh())
                 save(result)
         finally:
             if server is not None:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RootTransaction, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from robo_stow.errors import InputError
@@ -84,7 +84,7 @@ class Ledger:
         connection = self._connection
         connection.execution_options(reading=True)
         try:
-            with failing_clearly(self.engine), connection.begin():
+            with failing_clearly(self.engine), self._begin():
                 yield connection
         finally:
             connection.execution_options(reading=False)
@@ -92,7 +92,7 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection whose changes are durable when the block ends, or undone if it fails."""
-        with failing_clearly(self.engine), self._connection.begin():
+        with failing_clearly(self.engine), self._begin():
             yield self._connection
 
     @contextmanager
@@ -102,6 +102,15 @@ class Ledger:
             if connection.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(_OPENING_LOCK)))
             yield connection
+
+    def _begin(self) -> RootTransaction:
+        """A transaction; on a new connection if the old one has broken meanwhile."""
+        try:
+            return self._connection.begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._connection.begin()
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -139,14 +148,15 @@ class Ledger:
                         known[name],
                         f"the ledger is not of building {building.name!r} with {name} = {value}",
                     )
+            reclassed = False
             if known:
-                self._refit_pods(building)
+                reclassed = self._refit_pods(building)
             else:
                 insert_rows(connection, schema.meta, ("name", "value"), [*facts.items()])
                 insert_rows(connection, schema.owner, ("code",), [(HOUSE,)])
                 self._add_pods(building)
-            self._add_skus(catalogue)
-            self._check_classes(building)
+            if self._add_skus(catalogue) or reclassed:
+                self._check_classes(building)
             empty = connection.execute(select(schema.movement.c.id).limit(1)).first() is None
         self.load()
         return empty
@@ -231,8 +241,12 @@ class Ledger:
             ],
         )
 
-    def _refit_pods(self, building: Building) -> None:
-        """Take over from the building what may change: sizes of bins, loads, classes of pods."""
+    def _refit_pods(self, building: Building) -> bool:
+        """Take over from the building what may change: sizes of bins, loads, classes of pods.
+
+        Returns:
+            Whether classes have changed.
+        """
         connection, spec = self._connection, building.pod
         rows = connection.execute(sql.FACE, {"first": 0, "last": spec.bins_per_face - 1})
         for slot, (bin_, row) in enumerate(zip(bins_of_face(spec), rows, strict=True)):
@@ -241,27 +255,37 @@ class Ledger:
                 connection.execute(sql.SET_BINS, {"at_slot": slot, **new})
         connection.execute(sql.SET_CAPACITY, {"new_capacity": _pod_capacity(spec)})
         kept = {row.id: (row.temperature, row.hazard) for row in connection.execute(sql.PODS)}
-        for pod, wanted in enumerate(classes_of_pods(spec, building.pods)):
-            if kept[pod] != wanted:
-                new_class = {"new_temperature": wanted[0], "new_hazard": wanted[1]}
-                connection.execute(sql.SET_POD_CLASS, {"at_pod": pod, **new_class})
+        new_classes = [
+            {"at_pod": pod, "new_temperature": wanted[0], "new_hazard": wanted[1]}
+            for pod, wanted in enumerate(classes_of_pods(spec, building.pods))
+            if kept[pod] != wanted
+        ]
+        if new_classes:
+            connection.execute(sql.SET_POD_CLASS, new_classes)
+        return bool(new_classes)
 
-    def _add_skus(self, catalogue: Catalogue) -> None:
-        """Add SKUs; of those that are known, take over what the item file says."""
+    def _add_skus(self, catalogue: Catalogue) -> bool:
+        """Add SKUs; of those that are known, take over what the item file says.
+
+        Returns:
+            Whether one that is known has changed.
+        """
         connection = self._connection
         rows = connection.execute(select(*(schema.sku.c[name] for name in SKU_COLUMNS))).all()
         known = {row[0]: tuple(row) for row in rows}
         sides = np.rint(catalogue.size / MM).astype(np.int64).tolist()
         grams = np.rint(catalogue.weight / GRAM).astype(np.int64).tolist()
-        new = []
+        new, changed = [], []
         for i, code in enumerate(catalogue.sku):
             row = (code, math.prod(sides[i]), grams[i], *catalogue.kept[i], *sides[i])
             if code not in known:
                 new.append(row)
             elif catalogue.listed[i] and row != known[code]:
-                connection.execute(sql.SET_SKU, dict(zip(SKU_COLUMNS, row, strict=True)))
+                changed.append(dict(zip(SKU_COLUMNS, row, strict=True)))
+        if changed:
+            connection.execute(sql.SET_SKU, changed)
         if not new:
-            return
+            return bool(changed)
         insert_rows(connection, schema.sku, SKU_COLUMNS, new)
         house = connection.execute(
             select(schema.owner.c.id).where(schema.owner.c.code == HOUSE)
@@ -274,6 +298,7 @@ class Ledger:
         fresh = sorted(ids)
         insert_rows(connection, schema.balance, ("sku",), [(sku,) for sku in fresh])
         insert_rows(connection, schema.lot, ("sku", "owner"), [(sku, house) for sku in fresh])
+        return bool(changed)
 
     def _check_classes(self, building: Building) -> None:
         """Nothing may lie in a pod of other classes than its own."""
@@ -299,12 +324,17 @@ class Ledger:
         """
         with failing_clearly(self.engine):
             for attempt in range(ATTEMPTS):
+                committing = False
                 try:
-                    with self._connection.begin():
-                        return [self._book(self.prepared, item, now) for item in requests]
+                    with self._begin():
+                        bookings = [self._book(self.prepared, item, now) for item in requests]
+                        committing = True
+                    return bookings
                 except (IntegrityError, OperationalError) as error:
-                    # Someone else used the key, or took rows the other way round: look again.
-                    if attempt == ATTEMPTS - 1 or not _may_pass(error):
+                    # Someone else used the key, or took rows the other way round, or the
+                    # connection broke before anything was booked: look again.
+                    unbooked = error.connection_invalidated and not committing
+                    if attempt == ATTEMPTS - 1 or not (unbooked or _may_pass(error)):
                         raise
         raise AssertionError("unreachable")
 
