@@ -178,7 +178,7 @@ def cases() -> Callable[[int, Path], None]:
     """A function that runs the case of a number."""
     raw = yaml.safe_load(find_building("demo").read_text("utf-8"))
     text = yaml.safe_dump(raw)
-    del raw["layout"]
+    del raw["layout"], raw["zones"]
     raw |= {"map": DRAWN, "units": 2}
     raw["pods"]["count"] = 3
     drawn = yaml.safe_dump(raw)

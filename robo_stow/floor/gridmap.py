@@ -253,7 +253,7 @@ def read_instance(path: str | Path) -> Instance:
         raise InputError(path, "file", path.name, f"is not JSON: {error}") from None
     fields = _Fields(path, data)
     version = fields.text("version")
-    form = version.split()[0]
+    form = version.strip().partition(" ")[0]
     if form not in ("2023", "2024", "2026"):
         raise InputError(path, "version", version, "must be 2023, 2024 or 2026 LoRR")
     if form == "2023":

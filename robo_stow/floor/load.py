@@ -438,7 +438,10 @@ def _data_file(source: str, name: str) -> str:
         return ""
     here = Path(source).resolve().parent
     places = [here / name, here.parent / name, share_dir() / "config" / name]
-    return str(next((place for place in places if place.is_file()), places[0]))
+    try:
+        return str(next((place for place in places if place.is_file()), places[0]))
+    except (OSError, ValueError):  # a name that no file can have
+        raise InputError(source, "orders.file", name[:80], "is no name of a file") from None
 
 
 def _levels(reader: _Reader, data: dict[str, Any]) -> tuple[tuple[Level, ...], Level]:

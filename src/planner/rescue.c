@@ -14,6 +14,7 @@ enum {
     RS_MOVES_MAX = 1 << 16,        /* of a macro, and of a script */
     RS_WORK_A_STEP = 100000,       /* cells looked at */
     RS_CORRIDOR_MAX = 64,          /* cells of a corridor driven through at once */
+    RS_SMALL = 256,                /* cells of a floor of which all arrangements are looked at */
     RS_SINGLES_MAX = 64,           /* so many units may be moved one by one */
     RS_PATIENCE_SCRIPT = 64,       /* steps without a move after which a script is given up */
     RS_RETRY = 64,                 /* steps after a failure, doubled with each */
@@ -616,6 +617,8 @@ static void begin(rs_rescue *r, const rs_rescue_floor *f)
     r->work_limit = RS_WORK[r->level];
     if (r->level == RS_LAST) /* enough to go to the goal cell by cell, once */
         r->work_limit += INT64_C(64) * (r->steps[here] + 1) * g->cells;
+    if (g->cells <= RS_SMALL && r->members <= RS_SINGLES_MAX) /* enough for all arrangements */
+        r->work_limit += INT64_C(2) * r->nodes_limit * (10 * g->cells + 5 * r->members);
     r->turn_of = 1;
     r->stage = RS_RESCUE_SEARCH;
     load(r, r->start);
