@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from robo_stow import __version__
 from robo_stow.cli import (
     bench_floor,
+    bench_headline,
     bench_rmfs,
     bench_traffic,
     floor,
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench_traffic.add_parser(benches)
     bench_rmfs.add_parser(benches)
     bench_floor.add_parser(benches)
+    bench_headline.add_parser(benches)
     return parser
 
 

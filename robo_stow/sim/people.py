@@ -26,7 +26,7 @@ def _key(work: Instruct) -> _Work:
     return work.work, work.stow, work.bin, work.sku, work.quantity
 
 
-def _factor(rng: np.random.Generator, spread: float) -> float:
+def time_factor(rng: np.random.Generator, spread: float) -> float:
     """Log-normal factor with mean 1 and standard deviation ``spread`` of its logarithm."""
     return math.exp(spread * float(rng.standard_normal()) - 0.5 * spread * spread)
 
@@ -104,7 +104,7 @@ class Person:
             (spec.stow_line, spec.stow_piece) if work.stow else (spec.pick_line, spec.pick_piece)
         )
         self._hands = work
-        time = (line + piece * work.quantity) * _factor(self._rng, spec.spread)
+        time = (line + piece * work.quantity) * time_factor(self._rng, spec.spread)
         if self._happens(spec.rescan_share):
             time += RESCAN
         self._put_time = 0.0 if work.stow else time * spec.put_share
@@ -144,7 +144,7 @@ class Packers:
         """Take a tote; returns the answer again if it has been packed."""
         if tote.order in self._packed:
             return self._packed[tote.order]
-        time = self._spec.pack_tote * _factor(self._rng, self._spec.spread)
+        time = self._spec.pack_tote * time_factor(self._rng, self._spec.spread)
         finish = max(now, heapq.heappop(self._free)) + time
         heapq.heappush(self._free, finish)
         heapq.heappush(self._finish, (finish, len(self._packed), tote.order))
