@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rclpy.action import ActionClient
 from rclpy.task import Future
 from robo_stow_interfaces.action import Lift
-from robo_stow_nodes import topics
+from robo_stow_nodes import parameters, topics
 from robo_stow_nodes.shell import CoreNode, run_alone
 
 from robo_stow.errors import InputError
+from robo_stow.forecast.plan import expected_from
 from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow.messages import (
     CancelRequest,
@@ -56,7 +57,7 @@ class FulfilmentNode(CoreNode):
 
     Calls: /inventory/receive, reserve, cancel, ship, move_pod.
     Acts: /lifters/<id>/lift (Lift).
-    Parameters: those of `CoreNode`.
+    Parameters: those of `CoreNode`, and history (order lines of days before, CSV).
     """
 
     KIND = "fulfilment"
@@ -75,7 +76,11 @@ class FulfilmentNode(CoreNode):
     BY_ACTION = (LiftResult,)
 
     def build(self) -> Sequence[Core]:
-        return (FulfilmentCore(self.building, self.seed),)
+        history = parameters.declare(
+            self, self.KIND, "history", "order lines of days before, to anticipate by; empty: none"
+        )
+        expected = expected_from(history) if history else None
+        return (FulfilmentCore(self.building, self.seed, expected),)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
         return (warehouse.fulfilment,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ def build_warehouse(
     clock: Callable[[], float] | None = None,
     plant: Plant | GazeboPlant | None = None,
     catalogue: Catalogue | None = None,
+    expected: Mapping[str, float] | None = None,
 ) -> Warehouse:
     """Build every core of ``building``.
 
@@ -63,6 +64,7 @@ def build_warehouse(
         database: SQLAlchemy URL of the ledger; the default lives in memory.
         clock: time source (s) with which planning is measured; decisions never use it.
         catalogue: the SKUs, in place of those of the building's order file.
+        expected: order lines of each SKU expected on the next day; None: no anticipation.
         plant: what moves, for this building and seed; by default the embedded plant.
     """
     return Warehouse(
@@ -74,7 +76,7 @@ def build_warehouse(
             for station in building.stations
         ),
         inventory=InventoryCore(building, seed, database, catalogue),
-        fulfilment=FulfilmentCore(building, seed),
+        fulfilment=FulfilmentCore(building, seed, expected),
         traffic=TrafficManager(building, seed, clock=clock),
         monitor=MonitorCore(building, seed),
     )

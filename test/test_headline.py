@@ -21,12 +21,14 @@ from robo_stow.bench.headline import (
     energy,
     load_study,
     marked_load,
+    sample_orders,
     shelving,
     space,
     waits,
 )
 from robo_stow.bench.walking import Floor, Pickers, Shelving, shortest_tour
 from robo_stow.cli.main import main
+from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.messages import FleetState, OrderArrived
 
 ROOT = Path(__file__).parents[1]
@@ -143,18 +145,34 @@ def test_nothing_starts_after_the_end() -> None:
     assert 0 < len(walk.shipped) < 400
 
 
-def test_quick_goods_lie_near_the_depot() -> None:
+def test_goods_lie_by_their_worth() -> None:
+    floor = Floor(4, 10, 2.1, 0.9, 2.0)
+    bins, worth = np.full(20, 4), np.random.default_rng(1).random(20)
+    for order in walking.ORDERS:
+        ranked = walking.ranked_stops(floor, order).tolist()
+        assert sorted(ranked) == list(range(floor.stops))
+        shelves = walking.dedicated(floor, order, bins, worth, 8)
+        at = [ranked.index(places[0]) for places in shelves.places]
+        assert [at[k] for k in np.argsort(-worth)] == [n // 2 for n in range(20)]
+
+
+def test_shelves_hold_all_skus_and_tours_are_shorter_than_at_random() -> None:
+    sample = _sample(SPEC.cart_totes)
     for way in ("dedicated", "classes"):
         shelves = shelving(None, way, 1)
-        nearest = np.array([places[0] for places in shelves.places])
-        floor = shelves.floor
-        reach = floor.along(nearest) + floor.across(nearest)
-        from robo_stow.inventory.catalogue import Catalogue
+        index = Catalogue.from_orders(STUDY.building, 1).index
+        assert len(shelves.places) == len(index)
+        assert all(0 <= stop < shelves.floor.stops for p in shelves.places for stop in p)
+        pickers = Pickers(shelves, SPEC, PEOPLE, index, 1)
+        rng = np.random.default_rng(1)
+        drawn = tuple((int(s),) for s in rng.integers(0, shelves.floor.stops, len(index)))
+        random = Pickers(Shelving(shelves.floor, drawn), SPEC, PEOPLE, index, 1)
+        assert sum(map(pickers.batch, sample)) < 0.9 * sum(map(random.batch, sample))
 
-        demand = Catalogue.from_orders(STUDY.building, 1).demand
-        assert np.average(reach, weights=demand) < 0.8 * reach.mean()
-        assert max(max(places) for places in shelves.places) < floor.stops
-    assert all(len(places) == 1 for places in shelving(None, "dedicated", 1).places)
+
+def _sample(totes: int) -> list[list[OrderArrived]]:
+    orders = sample_orders(STUDY.building, 1, 10 * totes)
+    return [orders[at : at + totes] for at in range(0, len(orders), totes)]
 
 
 def test_classes_hold_every_bin_within_their_zone() -> None:
@@ -236,16 +254,18 @@ def test_documentation_shows_the_assumptions_that_are_used() -> None:
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "headline.json"
-    command = ["bench", "headline", "--loads", "100,200", "--seeds", "1", "--minutes", "1"]
-    assert main([*command, "--warm-up", "0.5", "--out", str(out)]) == 0
+    command = ["bench", "headline", "--loads", "600,900", "--seeds", "1", "--minutes", "4"]
+    assert main([*command, "--warm-up", "1", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     for way in ("dedicated", "classes", "pods"):
         rows = result["curves"][way]
-        assert [row["load"] for row in rows] == [100, 200]
+        assert [row["load"] for row in rows] == [600, 900]
         assert all(row["order_to_ship_minutes"]["p50"] > 0 for row in rows)
         assert all(row["not_shipped"] == 0 for row in rows)
     assert result["conflicts"] == 0
     assert out.with_suffix(".png").stat().st_size > 1000
     assert "goods on the same floor" in capsys.readouterr().out
+    assert main([*command[:-1], "0.001", "--out", str(tmp_path / "other.json")]) == 2
+    assert "no order comes" in capsys.readouterr().err
     assert main(["bench", "headline", "--assumptions"]) == 0
     assert "| walking: speed |" in capsys.readouterr().out

@@ -12,6 +12,7 @@ counts with the time it has waited.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,16 +26,18 @@ from numpy.typing import NDArray
 
 from robo_stow.bench import walking
 from robo_stow.cells import Cell, Result
+from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orders import OrderStream
-from robo_stow.inventory.catalogue import GRAM, MM3, Catalogue
+from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.inventory.fit import GRAM, MM3
 from robo_stow.inventory.model import Sku
 from robo_stow.inventory.opening import draw_pieces
 from robo_stow.messages import FleetState, Message, OrderArrived, OrderShipped
 from robo_stow.resources import share_dir
 from robo_stow.sim.plant import Plant
-from robo_stow.simulate import Loop
+from robo_stow.simulate import quickest_loop
 from robo_stow.warehouse import build_warehouse
 
 if TYPE_CHECKING:
@@ -148,8 +151,10 @@ def waits(
     return np.array(seconds, np.float64) / 60.0
 
 
-def _times(found: NDArray[np.float64]) -> dict[str, float]:
-    p50, p90, p95 = np.quantile(found, (0.5, 0.9, 0.95)).tolist() if len(found) else [math.nan] * 3
+def _times(found: NDArray[np.float64], minutes: float) -> dict[str, float]:
+    if not len(found):
+        raise InputError("command line", "--minutes", minutes, "no order comes in this time")
+    p50, p90, p95 = np.quantile(found, (0.5, 0.9, 0.95)).tolist()
     return {"p50": round(p50, 3), "p90": round(p90, 3), "p95": round(p95, 3)}
 
 
@@ -163,16 +168,23 @@ def shelving(orders: str | None, way: str, seed: int) -> walking.Shelving:
     building, spec = study.building, study.walking
     catalogue = Catalogue.from_orders(building, seed)
     skus = [
-        Sku(k, code, k, round(volume / MM3), round(weight / GRAM), "", "")
-        for k, (code, volume, weight) in enumerate(
-            zip(catalogue.sku, catalogue.volume.tolist(), catalogue.weight.tolist(), strict=True)
+        Sku(k, code, k, volume, weight, kept, (0, 0, 0))
+        for k, (code, volume, weight, kept) in enumerate(
+            zip(
+                catalogue.sku,
+                np.rint(catalogue.volume / MM3).astype(int).tolist(),
+                np.rint(catalogue.weight / GRAM).astype(int).tolist(),
+                catalogue.kept,
+                strict=True,
+            )
         )
     ]
     volume = draw_pieces(building, skus, catalogue.demand) * catalogue.volume
     if way == "dedicated":
         volume = volume * study.value("stock.peak_over_mean")
-    usable = study.value("both.usable") * building.pod.bin_volume
-    bins = np.maximum(np.ceil(volume / usable), 1).astype(np.int64)
+    bins = np.maximum(np.ceil(volume / (building.pod.volume / building.pod.bins)), 1).astype(
+        np.int64
+    )
 
     width, depth = floor_size(building)
     sample = sample_orders(building, seed, spec.cart_totes * SAMPLE_TOURS)
@@ -182,14 +194,13 @@ def shelving(orders: str | None, way: str, seed: int) -> walking.Shelving:
         per_stop = stop_bins(study)
         room = floor.stops * per_stop
         fitting = bins if bins.sum() <= room else np.maximum(bins * room // bins.sum(), 1)
-        for order in walking.ORDERS:
+        worths = (catalogue.demand, catalogue.demand / fitting)
+        for order, worth in itertools.product(walking.ORDERS, worths):
             if way == "dedicated":
-                found = walking.dedicated(floor, order, fitting, catalogue.demand, per_stop)
+                found = walking.dedicated(floor, order, fitting, worth, per_stop)
             else:
                 rule = study.value("stock.class_bounds"), study.value("stock.class_lots")
-                found = walking.classes(
-                    floor, order, fitting, catalogue.demand, per_stop, *rule, seed
-                )
+                found = walking.classes(floor, order, fitting, worth, per_stop, *rule, seed)
             pickers = walking.Pickers(found, spec, building.people, catalogue.index, seed)
             metres = sum(
                 pickers.batch(sample[at : at + spec.cart_totes])
@@ -239,7 +250,7 @@ def run_walking(cell: Cell) -> Result:
     found = waits(counted, walk.shipped, end + PATIENCE * 60.0)
     hours = walk.end / 3600.0
     return {
-        "order_to_ship_minutes": _times(found),
+        "order_to_ship_minutes": _times(found, cell["minutes"]),
         "orders": len(counted),
         "not_shipped": sum(order.order not in walk.shipped for order in counted),
         "lines_per_person_hour": walk.lines / hours / study.walking.pickers,
@@ -272,12 +283,17 @@ class Meter:
         self.watt_hours = 0.0
         self.shipped: dict[str, float] = {}
 
+    @property
+    def due(self) -> float:
+        """Time (s) of the next reading."""
+        return self._read + self.EVERY
+
     def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
         """Read; says nothing."""
         for message in inbox:
             if isinstance(message, OrderShipped):
                 self.shipped.setdefault(message.order, message.stamp)
-            elif isinstance(message, FleetState) and now - self._read >= self.EVERY:
+            elif isinstance(message, FleetState) and now >= self.due - 1e-6:
                 self._take(message, now - self._read)
                 self._read = now
         return []
@@ -313,7 +329,7 @@ def run_pods(cell: Cell, progress: Callable[[float], None] | None = None) -> Res
 
     warehouse = build_warehouse(building, seed, plant=Plant(building, seed, orders=told()))
     meter = Meter(building)
-    loop = Loop((*warehouse.cores, meter))
+    loop = quickest_loop((*warehouse.cores, meter))
     monitor = warehouse.monitor
 
     def run(seconds: float) -> tuple[float, float, float, float]:
@@ -338,7 +354,7 @@ def run_pods(cell: Cell, progress: Callable[[float], None] | None = None) -> Res
     hours = (end - window) / 3600.0
     stations = sum(station.kind == "pick" for station in building.stations)
     return {
-        "order_to_ship_minutes": _times(waits(counted, meter.shipped, loop.now)),
+        "order_to_ship_minutes": _times(waits(counted, meter.shipped, loop.now), cell["minutes"]),
         "orders": len(counted),
         "not_shipped": sum(order.order not in meter.shipped for order in counted),
         "lines_per_person_hour": lines / hours / stations,

@@ -10,9 +10,9 @@ pick. Everything that is a matter of skill is done as well as is known:
   van der Poort, Wolters, IJPR 37(7):1479-1504, 1999); a free picker leaves as soon as there is an
   order, so that nobody waits for a wave; idle pickers share what waits, and carts are full when
   there is much to do;
-- SKUs lie by lines a bin, the quick ones near the depot (cube-per-order index: Heskett 1963); with
-  classes a SKU has many places, and the one that fits the batch is taken;
-- of the ways to lay the aisles and the quick goods, the one with the shortest tours is used.
+- quick SKUs lie near the depot, by lines or by lines a bin (cube-per-order index: Heskett 1963);
+  with classes a SKU has more than one place, and the one that fits the batch is taken;
+- of the ways to lay the aisles and the goods, the one with the shortest tours is used.
 
 Pickers never get in each other's way, never err and never rest.
 """
@@ -197,18 +197,18 @@ def ranked_stops(floor: Floor, order: str) -> NDArray[np.int64]:
 
 
 def dedicated(
-    floor: Floor, order: str, bins: NDArray[np.int64], lines: NDArray[np.float64], per_stop: int
+    floor: Floor, order: str, bins: NDArray[np.int64], worth: NDArray[np.float64], per_stop: int
 ) -> Shelving:
-    """Each SKU has bins of its own, the one asked for most often a bin first.
+    """Each SKU has bins of its own.
 
     Args:
         bins: [k] bins that each SKU owns.
-        lines: [k] how often each SKU is asked for.
+        worth: [k] SKUs of the largest lie first.
         per_stop: bins at a stop.
     """
     stops = ranked_stops(floor, order)
     first = np.zeros(len(bins), np.int64)
-    rank = np.argsort(-lines / bins, kind="stable")
+    rank = np.argsort(-worth, kind="stable")
     first[rank] = np.cumsum(bins[rank]) - bins[rank]
     at = np.minimum(first // per_stop, len(stops) - 1)
     return Shelving(floor, tuple((int(stop),) for stop in stops[at]))
@@ -218,13 +218,13 @@ def classes(
     floor: Floor,
     order: str,
     bins: NDArray[np.int64],
-    lines: NDArray[np.float64],
+    worth: NDArray[np.float64],
     per_stop: int,
     bounds: Sequence[float],
     lots: int,
     seed: int,
 ) -> Shelving:
-    """SKUs in classes by lines a bin, their lots each anywhere within the zone of the class.
+    """SKUs in classes by worth, their lots each anywhere within the zone of the class.
 
     Args:
         bounds: upper ends of the classes, as shares of the SKUs.
@@ -233,7 +233,7 @@ def classes(
     stops = ranked_stops(floor, order)
     rng = np.random.default_rng([seed, _SALT, 1])
     found: list[list[int]] = [[] for _ in range(len(bins))]
-    rank = np.argsort(-lines / bins, kind="stable")
+    rank = np.argsort(-worth, kind="stable")
     begin, used = 0, 0
     for bound in bounds:
         end = round(bound * len(rank))

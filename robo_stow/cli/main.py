@@ -13,6 +13,7 @@ from robo_stow.cli import (
     bench_rmfs,
     bench_traffic,
     floor,
+    forecast,
     inventory,
     operate,
     run,
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     inventory.add_parser(commands)
     operate.add_parser(commands)
     sweep.add_parser(commands)
+    forecast.add_parser(commands)
     bench = commands.add_parser("bench", help="measure against public benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)
     bench_traffic.add_parser(benches)

@@ -16,6 +16,7 @@ from robo_stow.cli.options import count, port, positive
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
+from robo_stow.forecast.plan import expected_from
 from robo_stow.monitor import MonitorCore
 from robo_stow.report import build_report, format_table, write_report
 from robo_stow.sim.plant import Plant
@@ -41,6 +42,11 @@ def add_site_options(parser: argparse.ArgumentParser, *, ledger: str) -> None:
         help="simulated minutes (default: %(default)g)",
     )
     parser.add_argument("--orders", metavar="CSV", help="order lines (default: the building's)")
+    parser.add_argument(
+        "--history",
+        metavar="CSV",
+        help="order lines of days before: what they lead to expect is anticipated",
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
     parser.add_argument(
         "--sim",
@@ -103,7 +109,12 @@ def open_site(args: argparse.Namespace, *, keep_ledger: bool) -> Iterator[Wareho
     database = args.database or (f"sqlite:///{args.out / FILE}" if keep_ledger else "sqlite://")
     with _plant(args.sim, building, seed) as plant:
         warehouse = build_warehouse(
-            building, seed, database=database, clock=time.perf_counter, plant=plant
+            building,
+            seed,
+            database=database,
+            clock=time.perf_counter,
+            plant=plant,
+            expected=None if args.history is None else expected_from(args.history),
         )
         if not warehouse.inventory.fresh:
             raise InputError(

@@ -8,7 +8,7 @@ What decides what:
 `podchoice`            which pod comes next for the open lines of a station (set cover)
 `pickdesk`             a pick station's slots, reservations and visits
 `trips`                a pod's way: fetched, from station to station, put away
-`putaway`              where a pod is put away (velocity classes)
+`putaway`              where a pod is put away (velocity classes, forecast)
 `inbound`              pallets, lifters' hand-offs, stow stations
 `charging`             chargers, and where idle units wait
 `dispatch`             units, their errands, who is free
@@ -20,7 +20,7 @@ What decides what:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from robo_stow.floor.building import Building
@@ -65,6 +65,10 @@ RETRY_SHORT = 30.0
 LEAD_FACTOR = 1.5
 """Work a pick station keeps on its way, in times it takes to bring a pod: late enough for lines to
 gather on pods, early enough that nobody waits."""
+TIDYING = 0.25
+"""Most units that bring pods to better places, as a share of the fleet."""
+RESERVE = 0.5
+"""Share of the fleet that stays free for work meanwhile."""
 PASS_ON = 2
 """Open lines for which a pod goes on to a station that has work enough."""
 
@@ -74,6 +78,11 @@ class FulfilmentCore:
 
     Every order that arrives is shipped in the end, as far as there is stock; what was sent and not
     acknowledged is sent again, and repeated messages change nothing.
+
+    Args:
+        expected: order lines of each SKU that the next day is expected to bring. Pods are ranked by
+            them, and idle units bring pods to where their rank belongs before orders come.
+        pick: which of the pods compared is sent (`robo_stow.fulfilment.rolling`).
     """
 
     consumes: tuple[type, ...] = (
@@ -95,10 +104,10 @@ class FulfilmentCore:
         self,
         building: Building,
         seed: int,
+        expected: Mapping[str, float] | None = None,
         *,
         pick: Callable[[Candidates], int] = best_candidate,
     ) -> None:
-        """Args: pick: which of the pods compared is sent (`robo_stow.fulfilment.rolling`)."""
         self.building = building
         self._pick = pick
         self._out: list[Message] = []
@@ -106,7 +115,10 @@ class FulfilmentCore:
         self.book = OrderBook(self.stock)
         self.units = Units(building)
         self.ways = Ways(building)
-        self.storage = Storage(building, self.ways, self.units, self.stock, self.book)
+        self.storage = Storage(
+            building, self.ways, self.units, self.stock, self.book, expected or {}
+        )
+        self._anticipates = bool(expected)
         for pod, cell in enumerate(pod_cells(building, seed).tolist()):
             self.storage.put(pod, cell)
             self.storage.told[pod] = cell
@@ -380,6 +392,8 @@ class FulfilmentCore:
             else:
                 self.charging.freed(unit, now)
         self.charging.step(now)
+        if self._anticipates:
+            self._tidy(now)
         self.stock.settle(now)
         self.ledger.repeat(now)
         self.units.repeat(now)
@@ -393,3 +407,18 @@ class FulfilmentCore:
             self.book.retry()
             for desk in self.desks:
                 desk.dirty = True
+
+    def _tidy(self, now: float) -> None:
+        """Let idle units bring pods to better places while stations have what they need."""
+        if self.book.backlog or any(self._wants(desk, now) for desk in self.desks):
+            return
+        while True:
+            under_way = sum(trip.tidying for trip in self.trips.by_pod.values())
+            idle = len(self.units.free())
+            if under_way >= TIDYING * self.units.count or idle <= RESERVE * self.units.count:
+                return
+            pod = self.storage.misplaced(self.trips.available(now), now)
+            unit = self.units.nearest_free(int(self.storage.place[pod])) if pod >= 0 else -1
+            if unit < 0:
+                return
+            self.trips.start(pod, unit, None, now)

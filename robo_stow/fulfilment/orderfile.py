@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from robo_stow.errors import InputError
 
 COLUMNS = ("InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "kind")
-"""Columns that are read; further ones may stand in any place."""
+"""Columns that are needed; further ones may stand in any place."""
+REGION = "Country"
+"""Column that is read where it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class OrderLines:
     sku: NDArray[np.str_]  # [n] stock code
     quantity: NDArray[np.int64]  # [n] pieces, >= 1
     time: NDArray[np.float64]  # [n] s since 1970-01-01T00:00 of the shop's clock
+    region: NDArray[np.str_]  # [n] where the order goes to; "" where the file does not say
 
     def __len__(self) -> int:
         return len(self.order)
@@ -62,8 +65,9 @@ def _read(file: Path, modified: int, size: int) -> OrderLines:
     sku: list[str] = []
     quantity: list[int] = []
     time: list[float] = []
+    region: list[str] = []
     clock: dict[str, float] = {}  # an order's lines share one time stamp
-    for line, (invoice, code, pieces, date, kind) in _rows(file):
+    for line, (invoice, code, pieces, date, kind, country) in _rows(file):
         if kind != "sale":
             continue
         if not invoice:
@@ -85,18 +89,23 @@ def _read(file: Path, modified: int, size: int) -> OrderLines:
         sku.append(code)
         quantity.append(count)
         time.append(seconds)
+        region.append(country)
     if not order:
         raise InputError(file, "kind", "", "no line of kind 'sale' in the file")
     lines = OrderLines(
-        np.array(order), np.array(sku), np.array(quantity, np.int64), np.array(time, np.float64)
+        np.array(order),
+        np.array(sku),
+        np.array(quantity, np.int64),
+        np.array(time, np.float64),
+        np.array(region),
     )
-    for array in (lines.order, lines.sku, lines.quantity, lines.time):
+    for array in (lines.order, lines.sku, lines.quantity, lines.time, lines.region):
         array.setflags(write=False)
     return lines
 
 
 def _rows(file: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Line number and the values of `COLUMNS` of each row."""
+    """Line number and the values of `COLUMNS` and `REGION` of each row."""
     try:
         with _open(file) as stream:
             reader = csv.reader(stream)
@@ -105,6 +114,7 @@ def _rows(file: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
                 if name not in header:
                     raise InputError(file, "line 1", ",".join(header), f"no column {name!r}")
             places = [header.index(name) for name in COLUMNS]
+            region = header.index(REGION) if REGION in header else None
             width = len(header)
             for row in reader:
                 if not row:  # a blank line
@@ -116,7 +126,8 @@ def _rows(file: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
                         ",".join(row),
                         f"{len(row)} values, the header names {width}",
                     )
-                yield reader.line_num, tuple([row[place] for place in places])
+                where = "" if region is None else row[region]
+                yield reader.line_num, (*[row[place] for place in places], where)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(file, "file", str(file), f"cannot be read: {error}") from error
     except UnicodeDecodeError as error:

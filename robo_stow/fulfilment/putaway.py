@@ -2,11 +2,13 @@
 
 Velocity classes cut travel by 8 to 11 % against random places (Yuan, Cezik, Graves, "Velocity-based
 storage assignment in semi-automated storage systems", POM 2018). Here the class is the pod's rank
-by what its stock is likely to be asked for, matched with the cell's rank by its distance from the
-pick stations; how far to drive now counts as well.
+by what its stock is likely to be asked for (lines expected, ordered so far, and waiting), matched
+with the cell's rank by its distance from the pick stations; how far to drive now counts as well.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ RANKED = 120.0
 """Seconds for which the ranking of pods is used."""
 CLASS_WEIGHT = 1.0
 """Cost of a cell of the wrong class, as a share of the distance to the farthest cell."""
+MISPLACED = 0.25
+"""Ranks (of 1) that an idle unit has to bring a pod nearer to where it belongs."""
 SHUNNED = 60.0
 """Seconds a cell is not used after a unit was sent there in vain."""
 BACKLOG_WEIGHT = 5.0
@@ -32,12 +36,19 @@ class Storage:
     """Storage cells: which pod stands where, and which cells are spoken for."""
 
     def __init__(
-        self, building: Building, ways: Ways, units: Units, stock: StockMirror, book: OrderBook
+        self,
+        building: Building,
+        ways: Ways,
+        units: Units,
+        stock: StockMirror,
+        book: OrderBook,
+        expected: Mapping[str, float],
     ) -> None:
         self._ways = ways
         self._units = units
         self._stock = stock
         self._book = book
+        self._expected = expected
         self._picks = [s.cell for s in building.stations if s.kind == "pick"]
         self.cells: NDArray[np.int32] = np.flatnonzero(
             building.grid.kind == CellKind.STORAGE
@@ -74,8 +85,12 @@ class Storage:
         """``cell`` could not be reached: leave it alone for a while."""
         self._shunned.append((now + SHUNNED, cell))
 
-    def choose(self, pod: int, start: int, now: float) -> int:
-        """Reserve the best free cell for ``pod``, carried by a unit in ``start``; -1: none."""
+    def choose(self, pod: int, start: int, now: float, class_weight: float = CLASS_WEIGHT) -> int:
+        """Reserve the best free cell for ``pod``, carried by a unit in ``start``; -1: none.
+
+        Args:
+            class_weight: cost of a cell of the wrong class, as `CLASS_WEIGHT`.
+        """
         usable = ~(self._taken | self._reserved)[self.cells]
         self._shunned = [(until, cell) for until, cell in self._shunned if until > now]
         for _, cell in self._shunned:
@@ -88,20 +103,47 @@ class Storage:
         where = np.flatnonzero(usable)
         if not len(where):
             return -1
-        if self._cell_rank is None:
-            self._cell_rank = self._rank_cells()
-        self._rank_pods(now)
+        cell_rank = self._ranks(now)
         steps = self._ways.away(start)[self.cells[where]].astype(np.float64)
         reach = float(steps.max(where=steps < FAR, initial=0.0))
-        mismatch = np.abs(self._cell_rank[where] - self._pod_rank[pod])
+        mismatch = np.abs(cell_rank[where] - self._pod_rank[pod])
         # A unit that stands idle in the cell would have to make way first.
         idle = np.isin(self.cells[where], self._units.cell[self._units.free()])
-        best = int(np.argmin(steps + CLASS_WEIGHT * reach * mismatch + 4.0 * idle))
+        best = int(np.argmin(steps + class_weight * reach * mismatch + 4.0 * idle))
         if steps[best] >= FAR:
             return -1
         cell = int(self.cells[where[best]])
         self.reserve(cell)
         return cell
+
+    def misplaced(self, available: NDArray[np.bool_], now: float) -> int:
+        """Pod that a better cell is free for, by `MISPLACED` of rank or more; -1: none.
+
+        Args:
+            available: pods that may be moved, [pods].
+        """
+        cell_rank = self._ranks(now)
+        free = np.sort(cell_rank[~(self._taken | self._reserved)[self.cells]])
+        pods = np.flatnonzero(available & (self.place >= 0))
+        if not len(free) or not len(pods):
+            return -1
+        wanted = self._pod_rank[pods]
+        here = cell_rank[np.searchsorted(self.cells, self.place[pods])]
+        after = np.searchsorted(free, wanted)
+        nearest = np.minimum(
+            np.abs(free[np.minimum(after, len(free) - 1)] - wanted),
+            np.abs(free[np.maximum(after - 1, 0)] - wanted),
+        )
+        gain = np.abs(here - wanted) - nearest
+        best = int(np.argmax(gain))
+        return int(pods[best]) if gain[best] >= MISPLACED else -1
+
+    def _ranks(self, now: float) -> NDArray[np.float64]:
+        """Bring the ranks of pods up to date; those of cells, in the order of ``cells``."""
+        if self._cell_rank is None:
+            self._cell_rank = self._rank_cells()
+        self._rank_pods(now)
+        return self._cell_rank
 
     def _rank_cells(self) -> NDArray[np.float64]:
         """Rank (0 near, 1 far) of storage cells by their way to and from the nearest station."""
@@ -125,6 +167,7 @@ class Storage:
         book = self._book
         for sku, places in self._stock.by_sku.items():
             weight = book.lines.get(sku, 0) + BACKLOG_WEIGHT * len(book.by_sku.get(sku, ()))
+            weight += self._expected.get(sku, 0.0)
             if weight:
                 for place in places.values():
                     if place.free:

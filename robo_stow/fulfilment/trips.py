@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 from robo_stow.floor.building import Building, Station
 from robo_stow.fulfilment.dispatch import Priority, Units
 from robo_stow.fulfilment.orderbook import Pick
-from robo_stow.fulfilment.putaway import Storage
+from robo_stow.fulfilment.putaway import CLASS_WEIGHT, Storage
 from robo_stow.messages import Alarm, ErrandResult, Load, Message, Operation
 
 WAIT = -1
 """A desk's answer: the pod stays as it is."""
 LEAVE = -2
 """A desk's answer: the pod is done here."""
+TIDY_WEIGHT = 8.0
+"""`CLASS_WEIGHT` where a pod is moved for the sake of its place alone."""
 RETRY = 5.0
 """Seconds before a rejected errand is tried again."""
 
@@ -81,6 +83,7 @@ class PodTrip:
         self._trips = trips
         self.pod = pod
         self.desk = desk
+        self.tidying = desk is None  # to a better cell, no station wants it
         self.unit = -1
         self.stuck_at: Desk | None = None  # in whose lane its unit broke down
         self.stage = Stage.UNITLESS
@@ -141,12 +144,13 @@ class Trips:
         usable: NDArray[np.bool_] = (self._storage.place >= 0) & ~self._busy
         return usable & (self._blocked_until <= now)
 
-    def start(self, pod: int, unit: int, desk: Desk, now: float) -> PodTrip:
-        """Send ``unit`` to fetch ``pod`` for ``desk``."""
+    def start(self, pod: int, unit: int, desk: Desk | None, now: float) -> PodTrip:
+        """Send ``unit`` to fetch ``pod`` for ``desk``, or for a better cell (None)."""
         trip = PodTrip(self, pod, desk)
         self.by_pod[pod] = trip
         self._busy[pod] = True
-        desk.join(trip)
+        if desk is not None:
+            desk.join(trip)
         self._fetch(trip, unit, now)
         return trip
 
@@ -215,7 +219,9 @@ class Trips:
             home = int(self._storage.place[trip.pod])
             self._storage.put(trip.pod, -1)
             self._keep(trip, home)  # until the unit has left it
-            assert trip.desk is not None
+            if trip.desk is None:
+                self._store(trip, now)
+                return
             trip.face = trip.desk.first_face(trip, self._shown[trip.pod])
             busy = any(other.in_lane for other in trip.desk.trips)
             if busy and trip.face != self._shown[trip.pod]:
@@ -319,7 +325,8 @@ class Trips:
             self._store(trip, now)
 
     def _store(self, trip: PodTrip, now: float) -> None:
-        cell = self._storage.choose(trip.pod, int(self._units.cell[trip.unit]), now)
+        weight = TIDY_WEIGHT if trip.tidying else CLASS_WEIGHT
+        cell = self._storage.choose(trip.pod, int(self._units.cell[trip.unit]), now, weight)
         trip.stage = Stage.STORE
         if cell < 0:
             self._alarm(now, "no_place", f"no free storage cell for pod {trip.pod}")
