@@ -137,7 +137,7 @@ def run_cell(cell: Cell) -> Result:
     if cell.get("orders"):
         building = replace(building, orders=replace(building.orders, file=cell["orders"]))
     warehouse = build_warehouse(building, cell["seed"])
-    monitor, loop = warehouse.monitor, Quickquickest_loop(warehouse.cores)
+    monitor, loop = warehouse.monitor, QuickLoop(warehouse.cores)
     keys = ("lines_picked", "units_picked", "pods_handled", "orders_shipped")
 
     def run(minutes: float) -> dict[str, float]:
