@@ -30,10 +30,7 @@ test: setup
 	$(ENV) tools/test.sh
 
 bench: setup
-	@mkdir -p out/bench
-	@set -e; for script in $(sort $(wildcard bench/*.py)); do \
-		echo "bench: $$script"; $(ENV) python $$script; \
-	done
+	$(ENV) tools/bench.sh
 
 gazebo: setup
 	@$(PYTHON) tools/fetch_gazebo.py

@@ -152,6 +152,7 @@ def main() -> None:
     found["conflicts"] = sum(run["conflicts"] for run in results)
     found["stock_conserved"] = all(run["stock_conserved"] for run in results)
     OUT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    OUT.with_suffix(".cells.jsonl").unlink()
     print(json.dumps(found, indent=2))
 
 

@@ -11,6 +11,8 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +30,8 @@ class Journal:
 
     Args:
         path: the file; the folder is made.
-        study: what all cells share. A file that was begun with another study is refused.
+        study: what all cells share. A file that was begun with another study, or by another
+            version of this package, is refused.
 
     Raises:
         InputError: the file cannot be used, belongs to another study, or is in use.
@@ -48,7 +51,7 @@ class Journal:
             self._file.close()
             raise InputError(path, "file", str(path), "another run is writing to it") from None
         try:
-            self._open(json.loads(json.dumps(study)))
+            self._open({"program": program(), **json.loads(json.dumps(study))})
         except BaseException:
             self.close()
             raise
@@ -70,6 +73,10 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+    def remove(self) -> None:
+        """Forget the study: everything in it has been used."""
+        self._path.unlink()
 
     def get(self, cell: Cell) -> Result | None:
         """Result of a finished cell; None when it has not been computed."""
@@ -110,6 +117,16 @@ class Journal:
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+@cache
+def program() -> str:
+    """Digest of this package: results of another one are not those of this one."""
+    digest = blake2b(digest_size=8)
+    here = Path(__file__).parent
+    for file in sorted([*here.rglob("*.py"), *here.glob("_core*.so")]):
+        digest.update(str(file.relative_to(here)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def run_cells(

@@ -235,11 +235,33 @@ def test_what_is_sent_ahead_is_mostly_ordered() -> None:
     found = shipments_backtest(lines, confidence=0.8)
     assert set(found) == {"here", "there"}
     for figures in found.values():
+        assert figures is not None
         assert figures["ordered_within_the_week"] > 0.8
         assert 0.6 < figures["entries_ordered_in_full"] <= 1.0
     sent = shipments(lines, confidence=0.8)
     bold = shipments(lines, confidence=0.5)
     assert 0 < sum(s.pieces for s in sent) < sum(s.pieces for s in bold)
+
+
+def test_region_of_rare_large_orders_is_not_listed() -> None:
+    """One customer orders 300 pieces of everything every fourth week: nothing can be sent ahead."""
+    demand = _made(skus=20)
+    lines = _lines(demand, ("here", "here"))
+    rare = [d for d in range(len(demand.day)) if d % 24 == 17]
+    count = len(rare) * 20
+    day = np.repeat(demand.day[rare], 20) * float(DAY) + 50_000.0
+    order = np.repeat([f"rare{d}" for d in rare], 20)
+    both = OrderLines(
+        np.concatenate([lines.order, order]),
+        np.concatenate([lines.sku, np.tile(demand.sku, len(rare))]),
+        np.concatenate([lines.quantity, np.full(count, 300)]),
+        np.concatenate([lines.time, day]),
+        np.concatenate([lines.region, np.full(count, "rarely")]),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robo_stow.forecast.plan.LEAST_LINES", 100)
+        assert {s.region for s in shipments(both, confidence=0.8)} == {"here"}
+        assert shipments_backtest(both, confidence=0.8)["rarely"] is None
 
 
 def test_orders_without_regions_are_refused() -> None:

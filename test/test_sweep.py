@@ -112,6 +112,16 @@ def test_file_of_another_study_is_refused(tmp_path: Path) -> None:
         Journal(file, {"what": "cubes"})
 
 
+def test_file_of_another_program_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cells.jsonl"
+    Journal(file, STUDY).close()
+    monkeypatch.setattr("robo_stow.cells.program", lambda: "other")
+    with pytest.raises(InputError, match="program"):
+        Journal(file, STUDY)
+
+
 def test_file_in_use_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "cells.jsonl"
     with Journal(file, STUDY), pytest.raises(InputError, match="another run"):

@@ -13,6 +13,8 @@ for units in 100 300 1000 3000; do
     echo "bench: floor, $units units"
     robo-stow bench floor dupont --units "$units" --out "out/bench/floor_dupont_$units.json"
 done
+echo "bench: headline"
+robo-stow bench headline --jobs "$(nproc)" --out out/bench/headline.json
 
 if [[ -n "${ROBO_STOW_INSTANCES:-}" ]]; then
     for instance in "$ROBO_STOW_INSTANCES"/*.json; do
@@ -28,3 +30,9 @@ echo "bench: ledger"
 python bench/inventory.py
 echo "bench: space"
 python bench/space.py
+if [[ -n "${ROBO_STOW_ORDERS:-}" ]]; then
+    echo "bench: forecast"
+    robo-stow forecast backtest "$ROBO_STOW_ORDERS" --out out/bench/forecast.json
+fi
+echo "bench: anticipation"
+python bench/anticipation.py

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from robo_stow import __version__
 from robo_stow.bench.headline import (
     LABELS,
     WAYS,
@@ -53,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out",
         type=Path,
         metavar="FILE.json",
-        help="JSON; the plot and the finished cells lie beside it "
+        help="JSON; the plot lies beside it, and the finished cells until all are "
         "(default: out/bench/headline.json)",
     )
     parser.add_argument(
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     out = args.out or Path("out/bench/headline.json")
     shared = {"warm_up": args.warm_up, "minutes": args.minutes, "orders": orders}
-    settings = {"version": __version__, "building": Path(study.building.source).read_text("utf-8")}
+    settings = {"building": Path(study.building.source).read_text("utf-8")}
     settings["assumptions"] = assumption_table(study)
     with Journal(out.with_suffix(".cells.jsonl"), {**settings, **shared}) as journal:
 
@@ -83,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
             return run_cells(run_cell, wanted, journal, jobs=args.jobs, progress=_progress)
 
         result = measure(study, args.loads or study.loads, cells, compute)
-    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        journal.remove()
     plot(result).savefig(out.with_suffix(".png"), dpi=120)
     print(table(result))
     print(f"  results: {out}, {out.with_suffix('.png').name}", file=sys.stderr)

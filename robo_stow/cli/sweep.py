@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from robo_stow import __version__
 from robo_stow.cells import Cell, Journal, Result, run_cells
 from robo_stow.cli.options import count, positive
 from robo_stow.errors import InputError
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     for cell in cells[: len(cells) // args.seeds]:
         variant(cell["building"], cell["set"])  # a mistake shows now, not hours later
     out = args.out or Path("out") / "sweep" / path.stem
-    study = {"building": path.read_text(encoding="utf-8"), "version": __version__, **shared}
+    study = {"building": path.read_text(encoding="utf-8"), **shared}
     with Journal(out / "cells.jsonl", study) as journal:
         known = sum(journal.get(cell) is not None for cell in cells)
         if known:

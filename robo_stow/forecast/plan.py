@@ -21,6 +21,10 @@ COVER_DAYS = (2.0, 3.0, 5.0, 8.0, 12.0, 18.0)
 """Days of mean sales, beyond the lead time, that the rule of thumb reorders at."""
 LEAST_LINES = 500
 """Order lines below which nothing is forecast for a region."""
+LEAST_ENTRIES = 20
+"""Entries of past lists below which a region is not trusted."""
+TOLERANCE = 0.05
+"""By how much the share of entries ordered in full may fall short of what was asked for."""
 FILL_RATES = (0.96, 0.97)
 """Fill rates at which the stock that two policies need is compared."""
 
@@ -162,6 +166,9 @@ class Shipment:
 def shipments(lines: OrderLines, *, confidence: float, source: str = "orders") -> list[Shipment]:
     """What each region will order in the coming week with at least probability ``confidence``.
 
+    A region is listed only if that held in the latest weeks: where few customers order much and
+    seldom, no list can be trusted.
+
     Raises:
         InputError: no region, which may be for want of the column, has `LEAST_LINES` order lines.
     """
@@ -169,6 +176,8 @@ def shipments(lines: OrderLines, *, confidence: float, source: str = "orders") -
     for region in _regions(lines, source):
         demand = daily_demand(lines, region=region, source=source)
         model, spread = fit(demand.pieces, demand.weekday)
+        if not _trusted(model, spread, demand, confidence):
+            continue
         ahead = (trading_days(demand, HORIZON) + 3) % 7
         mean = model.forecast(demand.pieces, demand.weekday, ahead).sum(axis=0)
         pieces = spread.quantile(mean, 1.0 - confidence)
@@ -186,7 +195,7 @@ def shipments_backtest(
 ) -> dict[str, Any]:
     """Of what would have been sent, how much was ordered in its region within the week.
 
-    Regions for which nothing would have been sent are left out.
+    A region that would not have been listed is None.
     """
     found: dict[str, Any] = {}
     for region in _regions(lines, source):
@@ -195,24 +204,33 @@ def shipments_backtest(
         if first < LEAST + TRAIN:
             needed = LEAST + TRAIN + TEST
             raise InputError(source, "InvoiceDate", len(demand.day), f"needs {needed} trading days")
-        model, spread = fit(demand.pieces[:first], demand.weekday[:first])
-        sent, used, ordered, hits, lots = _sent(model, spread, demand, first, confidence)
-        if sent:
+        past = demand.until(first)
+        model, spread = fit(past.pieces, past.weekday)
+        found[region] = None
+        if _trusted(model, spread, past, confidence):
+            sent, used, ordered, hits, entries = _sent(model, spread, demand, first, confidence)
             found[region] = {
                 "pieces_sent": round(sent),
-                "ordered_within_the_week": round(used / sent, 4),
+                "ordered_within_the_week": round(used / max(sent, 1.0), 4),
                 "share_of_demand": round(used / max(ordered, 1.0), 4),
-                "entries": lots,
-                "entries_ordered_in_full": round(hits / lots, 4),
+                "entries": entries,
+                "entries_ordered_in_full": round(hits / max(entries, 1), 4),
             }
     return found
+
+
+def _trusted(model: Smoothing, spread: Spread, demand: Demand, confidence: float) -> bool:
+    """Whether enough of the entries of lists of the latest weeks were ordered in full."""
+    first = max(len(demand.day) - TRAIN, 1)
+    *_, hits, entries = _sent(model, spread, demand, first, confidence)
+    return entries >= LEAST_ENTRIES and hits >= (confidence - TOLERANCE) * entries
 
 
 def _sent(
     model: Smoothing, spread: Spread, demand: Demand, first: int, confidence: float
 ) -> tuple[float, float, float, int, int]:
     sent = used = ordered = 0.0
-    hits = lots = 0
+    hits = entries = 0
     for at in range(first, len(demand.day) - HORIZON + 1, HORIZON):
         past, ahead = demand.until(at), demand.weekday[at : at + HORIZON]
         mean = model.forecast(past.pieces, past.weekday, ahead).sum(axis=0)
@@ -221,9 +239,9 @@ def _sent(
         sent += float(pieces.sum())
         used += float(np.minimum(pieces, came).sum())
         ordered += float(came.sum())
-        lots += int((pieces >= 1).sum())
+        entries += int((pieces >= 1).sum())
         hits += int(((pieces >= 1) & (came >= pieces)).sum())
-    return sent, used, ordered, hits, lots
+    return sent, used, ordered, hits, entries
 
 
 def _regions(lines: OrderLines, source: str) -> list[str]:

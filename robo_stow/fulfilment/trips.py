@@ -83,7 +83,7 @@ class PodTrip:
         self._trips = trips
         self.pod = pod
         self.desk = desk
-        self.tidying = desk is None  # to a better cell, no station wants it
+        self.tidying = False  # on its way to a better cell, no station wants it
         self.unit = -1
         self.stuck_at: Desk | None = None  # in whose lane its unit broke down
         self.stage = Stage.UNITLESS
@@ -147,6 +147,7 @@ class Trips:
     def start(self, pod: int, unit: int, desk: Desk | None, now: float) -> PodTrip:
         """Send ``unit`` to fetch ``pod`` for ``desk``, or for a better cell (None)."""
         trip = PodTrip(self, pod, desk)
+        trip.tidying = desk is None
         self.by_pod[pod] = trip
         self._busy[pod] = True
         if desk is not None:
