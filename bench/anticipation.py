@@ -1,7 +1,7 @@
 """Anticipation on and off: what a forecast of the day's orders is worth to the building.
 
 Each of `DAYS` trading days of the order file is lived twice, on the same seed: the building has
-the stock and the pods' places of any morning, an hour's orders come after `QUIET` minutes without
+the stock and the pods' places of any morning, orders come for `MINUTES` after `QUIET` minutes without
 any. With anticipation, fulfilment knows what `robo_stow.forecast` expects from the days before, and
 idle units bring pods to better places before the orders come; without, it learns from the orders
 as they come.
@@ -43,8 +43,8 @@ BUILDING = os.environ.get("ROBO_STOW_BUILDING", "demo")
 DAYS = 6
 """Last trading days of the file but one week each apart."""
 APART = 6
-QUIET = 20.0
-MINUTES = 40.0
+QUIET = 12.0
+MINUTES = 28.0
 FIGURES = ("p50", "p90", "p95", "cells_a_line", "drive_wh_a_line", "lines_a_pod", "lines")
 
 
