@@ -1,8 +1,8 @@
 """Anticipation on and off: what a forecast of the day's orders is worth to the building.
 
 Each of `DAYS` trading days of the order file is lived twice, on the same seed: the building has
-the stock and the pods' places of any morning, orders come for `MINUTES` after `QUIET` minutes without
-any. With anticipation, fulfilment knows what `robo_stow.forecast` expects from the days before, and
+the stock and the pods' places of any morning; after `QUIET` minutes without orders they come for
+`MINUTES`. With anticipation, fulfilment knows what `robo_stow.forecast` expects from the days before, and
 idle units bring pods to better places before the orders come; without, it learns from the orders
 as they come.
 
