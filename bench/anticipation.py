@@ -2,9 +2,9 @@
 
 Each of `DAYS` trading days of the order file is lived twice, on the same seed: the building has
 the stock and the pods' places of any morning; after `QUIET` minutes without orders they come for
-`MINUTES`. With anticipation, fulfilment knows what `robo_stow.forecast` expects from the days before, and
-idle units bring pods to better places before the orders come; without, it learns from the orders
-as they come.
+`MINUTES`. With anticipation, fulfilment knows what `robo_stow.forecast` expects from the days
+before, and idle units bring pods to better places before the orders come; without, it learns from
+the orders as they come.
 
 The rate of orders is the building's (the shop's day, compressed). Needs order lines of months:
 ``ROBO_STOW_ORDERS=orders.csv.gz python bench/anticipation.py``. Writes
