@@ -56,6 +56,7 @@ def digest_of_run(seed: int, minutes: float) -> str:
     loop = Loop((*warehouse.cores, recorder))
     for _ in loop.run(minutes * 60.0):
         pass
+    assert warehouse.monitor.conflicts == 0
     return recorder.digest.hexdigest()
 
 
@@ -78,6 +79,7 @@ def run_with_faults(loop: type[Loop], seed: int) -> tuple[str, dict[str, object]
     for _ in loop((*warehouse.cores, recorder)).run(300.0):
         pass
     monitor = warehouse.monitor
+    assert monitor.conflicts == 0
     assert monitor.tally.entered.sum() > 500
     return recorder.digest.hexdigest(), monitor.figures(), monitor.alarms
 
@@ -150,6 +152,7 @@ def test_every_pod_ends_in_one_place(half_hour: Warehouse) -> None:
     for _ in Loop((*warehouse.cores, places)).run(300.0):
         standing = [cell for cell in places.cell.values() if cell >= 0]
         assert len(standing) == len(set(standing))
+    assert warehouse.monitor.conflicts == 0
 
 
 @pytest.mark.parametrize("units", [2, 40])
