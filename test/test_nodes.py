@@ -127,12 +127,14 @@ def test_a_site_in_several_processes_survives_the_loss_of_two(graph: Graph, tmp_
     refused = call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order)
     assert not refused.ok
     assert "somebody is in" in refused.reason
-    for event in ("leave", "reset"):
-        person = subprocess.Popen(
-            [sys.executable, "-m", "robo_stow.cli.main", "zone", event, zone.name]
-        )
+    for command, code in (
+        (("zone", "leave", zone.name), 0),
+        (("zone", "reset", zone.name), 0),
+        (("unit", "reset", "unit_0000"), 1),  # it is not fenced
+    ):
+        person = subprocess.Popen([sys.executable, "-m", "robo_stow.cli.main", *command])
         assert graph.spin_until(lambda p=person: p.poll() is not None, 30.0)
-        assert person.returncode == 0
+        assert person.returncode == code
     assert graph.spin_until(lambda: bool(keep_outs) and closed() == set(), 10.0)
     assert graph.spin_until(reached(239.0), 90.0)
 
