@@ -38,6 +38,18 @@ class BenchmarkResult:
     """[done, 3] task index, unit, step done (2024 form)."""
 
 
+def costs(milliseconds: NDArray[np.float64]) -> dict[str, Any]:
+    """What planning cost: time of each step, and the most memory that this process has had."""
+    return {
+        "planning_ms": {
+            "mean": round(float(milliseconds.mean()), 3),
+            "p99": round(float(np.percentile(milliseconds, 99)), 3),
+            "max": round(float(milliseconds.max()), 3),
+        },
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
 def round_robin_bound(instance: Instance, steps: int) -> int:
     """Errands that all units together could visit in `steps` if each were alone on the floor."""
     core = load()
@@ -151,12 +163,7 @@ def run_benchmark(
         "bound": None,
         "share_of_bound": None,
         "budget_ms": budget_ms,
-        "planning_ms": {
-            "mean": round(float(spent.mean()), 3),
-            "p99": round(float(np.percentile(spent, 99)), 3),
-            "max": round(float(spent.max()), 3),
-        },
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        **costs(spent),
         "seed": seed,
         "rejected_steps": planner.stats().rejected,
     }

@@ -13,7 +13,6 @@ A unit enters a cell after the last one has left it, so outlines of one cell nev
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from robo_stow.floor.gridmap import Delays, Instance
 from robo_stow.messages import I32, U8, FleetState, Release
+from robo_stow.traffic.benchmark import costs
 from robo_stow.traffic.execution import ExecutionGraph
 from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, WAIT, Planner
 from robo_stow.traffic.pool import TaskPool
@@ -293,6 +293,7 @@ def run_delayed(
                 goal,
                 next_goal=pool.next_goal,
                 later=pool.later,
+                later=pool.later,
                 frozen=(planned - floor.done >= BACKLOG).astype(np.uint8),
                 budget_s=max(budget_ms * 1e-3 - used, 1e-6),
                 iterations=iterations,
@@ -335,7 +336,6 @@ def run_delayed(
         under_way[tick + 1] = floor.under_way
         if progress is not None:
             progress(tick + 1, len(tasks.log))
-    times = np.array(spent)
     figures: dict[str, Any] = {
         "instance": instance.name,
         "form": instance.form,
@@ -348,12 +348,7 @@ def run_delayed(
         "conflicts": conflicts,
         "budget_ms": budget_ms,
         "planned_steps": steps,
-        "planning_ms": {
-            "mean": round(float(times.mean()), 3),
-            "p99": round(float(np.percentile(times, 99)), 3),
-            "max": round(float(times.max()), 3),
-        },
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        **costs(np.array(spent)),
         "seed": seed,
         "rejected_steps": planner.stats().rejected,
     }
