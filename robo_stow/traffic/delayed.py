@@ -293,7 +293,6 @@ def run_delayed(
                 goal,
                 next_goal=pool.next_goal,
                 later=pool.later,
-                later=pool.later,
                 frozen=(planned - floor.done >= BACKLOG).astype(np.uint8),
                 budget_s=max(budget_ms * 1e-3 - used, 1e-6),
                 iterations=iterations,
