@@ -8,10 +8,12 @@ import io
 import json
 import math
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,14 +26,14 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import read_order_lines
-from robo_stow.inventory import schema
+from robo_stow.inventory import queries, schema
 from robo_stow.inventory.catalogue import Catalogue, draw_sizes
 from robo_stow.inventory.core import InventoryCore
 from robo_stow.inventory.counts import bins_to_count
 from robo_stow.inventory.fit import AMBIENT, GRAM, MM, MM3, bins_of_face, pieces_in, pieces_in_boxes
 from robo_stow.inventory.model import Sku
 from robo_stow.inventory.placement import Bin, Goods, View, is_low, lookalike, propose
-from robo_stow.inventory.requests import CountRequest
+from robo_stow.inventory.requests import AdjustRequest, Booked, CountRequest, RestowRequest
 from robo_stow.messages import (
     CancelRequest,
     MovePodRequest,
@@ -39,6 +41,7 @@ from robo_stow.messages import (
     PodSpace,
     ProposeRequest,
     ReceiveRequest,
+    Reply,
     Request,
     ReserveRequest,
     ShipRequest,
@@ -445,6 +448,133 @@ def test_bins_are_counted_by_risk(core: InventoryCore, stock: StockLevels) -> No
     reply, _ = core.handle(CountRequest("c", short_bin, tuple(found), tuple(found.values())), 2.0)
     assert reply.granted == (0, 0)
     assert [row[columns.index("bin")] for row in bins_to_count(core.ledger, 10)[1]] == [pick_bin]
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+class Bench:
+    """A bin, and what the flows below look at after each step."""
+
+    def __init__(self, core: InventoryCore, stock: StockLevels) -> None:
+        self.core, self.keys = core, 0
+        rows = zip(stock.bin, stock.sku, stock.on_hand, strict=True)
+        self.bin, self.sku, self.pieces = next(row for row in rows if row[2] > 3)
+
+    def ask(self, kind: type[Booked], **fields: Any) -> Reply:
+        self.keys += 1
+        reply, _ = self.core.handle(kind(key=f"flow{self.keys}", **fields), float(self.keys))
+        return reply
+
+    def here(self) -> int:
+        names, rows = queries.stock(self.core.ledger, self.sku)
+        at = names.index("bin"), names.index("pieces")
+        return sum(row[at[1]] for row in rows if row[at[0]] == self.bin)
+
+    def last(self) -> tuple[Any, ...]:
+        """Kind, pieces, reason of the newest movement."""
+        names, rows = queries.history(self.core.ledger, last=1)
+        return tuple(rows[0][names.index(name)] for name in ("kind", "quantity", "reason"))
+
+    def risk(self) -> int:
+        names, rows = bins_to_count(self.core.ledger, 100)
+        at = names.index("bin"), names.index("risk")
+        return sum(row[at[1]] for row in rows if row[at[0]] == self.bin)
+
+
+@pytest.fixture
+def bench(core: InventoryCore, stock: StockLevels) -> Iterator[Bench]:
+    bench = Bench(core, stock)
+    yield bench
+    assert core.audit() == []
+
+
+def test_flow_short_pick(bench: Bench) -> None:
+    """Three promised, one missing: two in the tote, one written off, the promise is over."""
+    place = {"bin": bench.bin, "sku": bench.sku}
+    bench.ask(ReserveRequest, order=("o",), bin=(bench.bin,), sku=(bench.sku,), quantity=(3,))
+    picked = bench.ask(PickRequest, order="o", **place, quantity=2, short=1)
+    assert picked.granted == (2,)
+    assert bench.here() == bench.pieces - 3
+    assert bench.last() == ("adjust", -1, "short pick")
+    assert not bench.ask(PickRequest, order="o", **place, quantity=1, short=0).ok
+    assert bench.risk() > 20
+
+
+def test_flow_damage(bench: Bench) -> None:
+    """Damaged pieces go; those that are promised only once the order has been told."""
+    place = {"bin": bench.bin, "sku": bench.sku}
+    bench.ask(ReserveRequest, order=("o",), bin=(bench.bin,), sku=(bench.sku,), quantity=(3,))
+    all_of_it = {**place, "quantity": -bench.pieces, "reason": "damage"}
+    refused = bench.ask(AdjustRequest, **all_of_it)
+    assert "book short picks or cancel first" in refused.reason
+    assert bench.ask(CancelRequest, order="o", **place, quantity=3).granted == (3,)
+    assert bench.ask(AdjustRequest, **all_of_it).granted == (bench.pieces,)
+    assert bench.last() == ("adjust", -bench.pieces, "damage")
+    assert bench.here() == 0
+
+
+def test_flow_found_stock(bench: Bench) -> None:
+    """A piece that turned up is stock at once: it can be promised and picked."""
+    found = bench.ask(AdjustRequest, bin=bench.bin, sku=bench.sku, quantity=1, reason="found")
+    assert found.granted == (1,)
+    assert bench.last() == ("adjust", 1, "found")
+    many = {"order": ("o",), "bin": (bench.bin,), "sku": (bench.sku,)}
+    asked = bench.ask(ReserveRequest, **many, quantity=(99,))
+    assert asked.granted == (bench.pieces + 1,)
+
+
+def test_flow_mis_stow(bench: Bench) -> None:
+    """Booked here, found there: nothing is lost or won, and both bins are suspect."""
+    names, rows = queries.stock(bench.core.ledger, bench.sku)
+    at = names.index("bin"), names.index("pieces")
+    there, pieces = next((row[at[0]], row[at[1]]) for row in rows if row[at[0]] != bench.bin)
+    move = {"sku": bench.sku, "quantity": 1, "bin": bench.bin, "to_bin": there}
+    assert bench.ask(RestowRequest, **move).ok
+    assert bench.last() == ("adjust", 1, "mis-stow")
+    names, rows = queries.stock(bench.core.ledger, bench.sku)
+    held = {row[at[0]]: row[at[1]] for row in rows}
+    assert (held[bench.bin], held[there]) == (bench.pieces - 1, pieces + 1)
+    assert bench.risk() == 20
+    bench.bin = there
+    assert bench.risk() == 20
+
+
+def test_flow_cycle_count(bench: Bench) -> None:
+    """The riskiest bin is counted; what differs is booked, and its risk begins anew."""
+    place = {"bin": bench.bin, "sku": bench.sku}
+    bench.ask(AdjustRequest, **place, quantity=-1, reason="missing")
+    names, rows = bins_to_count(bench.core.ledger, 1)
+    assert rows[0][names.index("bin")] == bench.bin
+    names, rows = queries.stock(bench.core.ledger)
+    at = [names.index(name) for name in ("bin", "sku", "pieces")]
+    here = {row[at[1]]: row[at[2]] for row in rows if row[at[0]] == bench.bin}
+    here[bench.sku] -= 1
+    stranger = next(sku for sku in bench.core.ledger.skus if sku not in here)
+    here[stranger] = 2
+    counted = bench.ask(CountRequest, bin=bench.bin, sku=(*here,), quantity=(*here.values(),))
+    assert counted.granted == (2, 1)
+    assert bench.here() == here[bench.sku]
+    assert bench.last()[::2] == ("adjust", "count")
+    assert bench.risk() == 0
+
+
+# --- the schema's picture -------------------------------------------------------------------------
+
+
+def test_the_picture_in_the_docs_is_the_schema() -> None:
+    text_ = (Path(__file__).parent.parent / "docs" / "inventory.md").read_text(encoding="utf-8")
+    diagram = text_.split("```mermaid\n")[1].split("```")[0]
+    edges = re.findall(r"^ +(\w+) \S+--\S+ (\w+) :", diagram, re.MULTILINE)
+    drawn = {frozenset(edge) for edge in edges}
+    keys = {
+        frozenset((table.name, key.column.table.name))
+        for table in schema.metadata.tables.values()
+        for key in table.foreign_keys
+    }
+    assert drawn == keys
+    listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", text_, re.MULTILINE)))
+    assert set(schema.metadata.tables) <= set(listed)
 
 
 # --- the command ---------------------------------------------------------------------------------
