@@ -25,6 +25,7 @@ from robo_stow.floor.load import (
     components,
     edges,
     load_building,
+    show_warnings,
     warnings,
 )
 from robo_stow.floor.start import pod_cells, unit_cells
@@ -496,6 +497,19 @@ def test_warnings_name_what_is_unwise() -> None:
     assert "pods.count" in warned("pods.count", 279)
     assert "pods_per_station" in warned("fulfilment.pods_per_station", 20)
     assert "does not exist" in warned("orders.file", "orders/none.csv")
+
+
+def test_roads_where_units_can_shut_one_another_in_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not [w for w in warnings(building_from_text(drawn(DRAWN), "x.yaml")) if "roads" in w]
+    rows = DRAWN.splitlines()
+    rows[0] = "#C##.##########"  # a dead end off the hall
+    building = building_from_text(drawn("\n".join(rows)), "x.yaml")
+    (warning,) = (w for w in warnings(building) if "roads" in w)
+    assert "(1, 4) to (0, 4)" in warning and "2 units" in warning
+    show_warnings(building)
+    assert warning in capsys.readouterr().err
 
 
 def test_order_file_beside_the_building_comes_first(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from robo_stow.bench.floor import WARM_UP, run_floor
 from robo_stow.cli.options import count, positive
 from robo_stow.errors import InputError
-from robo_stow.floor.load import load_building, warnings
+from robo_stow.floor.load import load_building, show_warnings
 
 SHOWN = 5.0
 """Seconds between lines of progress."""
@@ -46,8 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Run the benchmark; exit code 1 when there was a conflict."""
     building = load_building(args.building, units=args.units)
-    for warning in warnings(building):
-        print(f"warning: {warning}", file=sys.stderr)
+    show_warnings(building)
     if building.pods < building.units:
         raise InputError(
             *(args.building, "units", building.units),

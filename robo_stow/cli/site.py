@@ -15,7 +15,7 @@ from robo_stow.cli.inventory import FILE
 from robo_stow.cli.options import count, port, positive
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
-from robo_stow.floor.load import load_building
+from robo_stow.floor.load import load_building, show_warnings
 from robo_stow.forecast.plan import expected_from
 from robo_stow.monitor import MonitorCore
 from robo_stow.report import build_report, format_table, write_report
@@ -93,6 +93,7 @@ def open_site(args: argparse.Namespace, *, keep_ledger: bool) -> Iterator[Wareho
         GazeboError: Gazebo is not there or does not start.
     """
     building = load_building(args.building, units=args.units, orders=args.orders)
+    show_warnings(building)
     seed = building.seed if args.seed is None else args.seed
     if seed < 0:
         raise InputError("command line", "--seed", seed, "must not be negative")

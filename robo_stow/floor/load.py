@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -744,7 +745,7 @@ def _confined_moves(grid: Grid, units: int) -> tuple[int, list[tuple[int, int]]]
 
 
 def warnings(building: Building) -> list[str]:
-    """What is allowed but likely a mistake, one line each."""
+    """What is allowed but likely a mistake, one line each; `show_warnings` prints them."""
     out = []
     confined, moves = _confined_moves(building.grid, building.units)
     if confined:
@@ -785,3 +786,9 @@ def warnings(building: Building) -> list[str]:
     if not Path(building.orders.file).is_file():
         out.append(f"orders.file: {building.orders.file} does not exist")
     return out
+
+
+def show_warnings(building: Building) -> None:
+    """Prints the `warnings` to stderr."""
+    for warning in warnings(building):
+        print(f"robo-stow: warning: {building.source}: {warning}", file=sys.stderr)
