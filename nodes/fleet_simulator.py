@@ -15,6 +15,7 @@ from robo_stow_nodes import parameters, qos, topics
 from robo_stow_nodes.shell import CoreNode, run_alone
 from rosgraph_msgs.msg import Clock
 
+from robo_stow.errors import InputError
 from robo_stow.messages import (
     Core,
     FleetState,
@@ -25,7 +26,7 @@ from robo_stow.messages import (
     Scan,
     TotePacked,
 )
-from robo_stow.sim.plant import Plant
+from robo_stow.sim.plant import Plant, drive_units
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
@@ -53,12 +54,16 @@ class FleetSimulatorNode(CoreNode):
 
     Subscribes:
         /fleet/release (Release), /fleet/keep_outs (KeepOuts)
+        /fleet/pod_places (PodPlaces): with units that are nodes of their own.
         /lifters/<id>/command (LifterCommand), /lifters/<id>/result (LiftResult)
         /stations/<id>/instruct (Instruct), /stations/<id>/visit_done (VisitDone)
         /orders/tote_ready (ToteReady)
         /heartbeat (Heartbeat)
 
     Parameters: those of `CoreNode`, and
+        unit_nodes (int): units 0 to n - 1 are nodes of their own, not simulated here; -1: all.
+        clock (str): own: publish /clock; follow: step with the clock of somebody else, whom
+            ``use_sim_time`` then names; ``speed`` and all after it are without effect.
         speed: building seconds per wall second, upper bound.
         minutes (min): building time after which the clock stops; 0 for never.
         wait_for (list of str): names of nodes to wait for at the start.
@@ -71,13 +76,23 @@ class FleetSimulatorNode(CoreNode):
     PUBLISHES = (FleetState, LifterFeedback, Scan, Put, TotePacked, OrderArrived, PalletArrived)
 
     def build(self) -> Sequence[Core]:
-        return (Plant(self.building, self.seed),)
+        text = "units that are nodes of their own; -1: all"
+        count = parameters.declare(self, self.KIND, "unit_nodes", text, (-1, 100_000))
+        first = self.building.units if count < 0 else min(count, self.building.units)
+        return (Plant(self.building, self.seed, drive_units(self.building, self.seed, first)),)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
         return (warehouse.plant,)
 
     def start(self) -> None:
         declare = partial(parameters.declare, self, self.KIND)
+        clock = declare("clock", "own: publish /clock; follow: step with somebody else's")
+        if clock not in ("own", "follow"):
+            raise InputError(self.KIND, "clock", clock, "own or follow expected")
+        self._follows = clock == "follow"
+        if self._follows:
+            super().start()
+            return
         speed = declare("speed", "building seconds per wall second, at most", (1e-3, 1e4))
         minutes = declare("minutes", "building time to run, min; 0: no end", (0.0, 1e6))
         self._awaited: set[str] = set(declare("wait_for", "nodes to wait for at the start"))
@@ -107,10 +122,13 @@ class FleetSimulatorNode(CoreNode):
         return self._ticks >= self._last_tick
 
     def now(self) -> float:
-        return self._ticks * self.period
+        return super().now() if self._follows else self._ticks * self.period
 
     def on_timer(self) -> None:
         """Advance the building by one period when it is time and nobody has to be waited for."""
+        if self._follows:
+            super().on_timer()
+            return
         wall = time.monotonic()
         if self.finished or wall < self._due or not self._may_start(wall):
             return

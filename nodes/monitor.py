@@ -6,44 +6,37 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Point, TransformStamped
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import OccupancyGrid
-from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from robo_stow_interfaces.msg import Heartbeat
 from robo_stow_nodes import parameters, qos, topics
+from robo_stow_nodes.markers import FRAME, FloorMarkers
 from robo_stow_nodes.shell import CoreNode, run_alone
-from std_msgs.msg import ColorRGBA, String
+from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
+from robo_stow.errors import InputError
 from robo_stow.floor.export import occupancy
-from robo_stow.messages import Alarm, Core, Load, UnitStatus
+from robo_stow.messages import I32, Alarm, Core, LifterState, Release, UnitStatus
 from robo_stow.monitor import MonitorCore
 from robo_stow.web.server import PERIOD, ControlRoom
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
 
-FRAME = "map"
 STALE_SECONDS = 5.0
 """Wall time (s) without a heartbeat after which a node counts as stale."""
 
-_GREY, _BLUE, _GREEN, _RED = (
-    ColorRGBA(r=r, g=g, b=b, a=1.0)
-    for r, g, b in ((0.55, 0.5, 0.42), (0.1, 0.41, 0.67), (0.16, 0.62, 0.29), (0.82, 0.29, 0.36))
-)
-_COLOUR_OF_LOAD = {
-    Load.NONE: ColorRGBA(r=0.95, g=0.6, b=0.1, a=1.0),
-    Load.POD: _BLUE,
-    Load.PALLET: _GREEN,
-}
+SHOWN_ALARMS = 4
+"""Latest alarms in RViz."""
 
 
 class MonitorNode(CoreNode):
@@ -54,7 +47,10 @@ class MonitorNode(CoreNode):
         /kpi (std_msgs/String): key figures as JSON.
         /diagnostics (diagnostic_msgs/DiagnosticArray): nodes by heartbeat, fleet, conflicts.
         /floor/map (nav_msgs/OccupancyGrid): transient local, once.
-        /floor/markers (visualization_msgs/MarkerArray): pods, units, stations; a list each.
+        /floor/markers (visualization_msgs/MarkerArray): units, headings, carried pods, released
+            paths, faults, lifters, alarms; a list each.
+        /floor/pods, /floor/places (visualization_msgs/MarkerArray): standing pods, on change;
+            cells by their use and names, once; transient local.
         /tf (tf2_msgs/TFMessage): the units in frame "map".
 
     Subscribes:
@@ -63,6 +59,7 @@ class MonitorNode(CoreNode):
         /stations/<id>/pick_visit (PickVisit), instruct (Instruct), scan (Scan),
         /stations/<id>/put (Put)
         /lifters/<id>/result (LiftResult), /inventory/pod_space (PodSpace), /alarms (Alarm)
+        /fleet/release (Release), /lifters/<id>/state (LifterState): for the markers.
         /heartbeat (Heartbeat)
 
     Parameters: those of `CoreNode`, and
@@ -95,6 +92,22 @@ class MonitorNode(CoreNode):
         self._tf = self.create_publisher(TFMessage, topics.TF, qos.STATE)
         self._map = self.create_publisher(OccupancyGrid, topics.MAP, qos.LATCHED)
         self._publish_map()
+        self._floor = FloorMarkers(self.building, self._height)
+        self._pods = self.create_publisher(MarkerArray, topics.PODS, qos.LATCHED)
+        self._shown_pods: I32 = np.full_like(self.core.pods, -2)
+        self._places = self.create_publisher(MarkerArray, topics.PLACES, qos.LATCHED)
+        self._places.publish(self._floor.places(self.get_clock().now().to_msg()))
+        codec = self.converter.codec
+        self.create_subscription(
+            codec(Release).message, topics.TOPICS[Release], self._on_release, qos.of(Release)
+        )
+        for site in self.building.lifters:
+            self.create_subscription(
+                codec(LifterState).message,
+                topics.topic(topics.TOPICS[LifterState], lifter=site.id),
+                partial(self._show, self._floor.on_lifter, LifterState),
+                qos.of(LifterState),
+            )
 
     def start(self) -> None:
         super().start()
@@ -186,60 +199,34 @@ class MonitorNode(CoreNode):
         self._map.publish(message)
 
     def _publish_markers(self) -> None:
-        if not self._markers.get_subscription_count():
-            return
-        spec, drive, fleet = self.building.pod, self.building.drive, self.core.units
-        standing = self.core.pods[self.core.pods >= 0]
-        x, y = self.building.grid.xy(standing)
-        carried = fleet.load_id >= 0
-        pods = self._cubes(
-            "pods",
-            np.concatenate([x, fleet.x[carried]]),
-            np.concatenate([y, fleet.y[carried]]),
-            (spec.size, spec.size, 1.6),
-            1.2,
-            _GREY,
-        )
-        units = self._cubes(
-            "units",
-            fleet.x,
-            fleet.y,
-            (drive.footprint, drive.footprint, 0.3),
-            0.15,
-            _BLUE,
-        )
-        units.colors = [_COLOUR_OF_LOAD[Load(load)] for load in fleet.load.tolist()]
-        places = []
-        for name, colour, cells in (
-            ("pick_stations", _BLUE, [s.cell for s in self.building.stations if s.kind == "pick"]),
-            ("stow_stations", _GREEN, [s.cell for s in self.building.stations if s.kind == "stow"]),
-            ("hand_offs", _RED, [site.cell for site in self.building.lifters]),
-        ):
-            x, y = self.building.grid.xy(np.array(cells, np.int32))
-            pitch = self.building.grid.pitch
-            places.append(self._cubes(name, x, y, (pitch, pitch, 0.02), 0.01, colour))
-        self._markers.publish(MarkerArray(markers=[pods, units, *places]))
+        stamp = self.get_clock().now().to_msg()
+        if self._pods.get_subscription_count() and (self._shown_pods != self.core.pods).any():
+            self._shown_pods = self.core.pods.copy()
+            self._pods.publish(self._floor.pods(stamp, self._shown_pods))
+        if self._markers.get_subscription_count():
+            units, alarms = self.core.units, self.core.alarms[-SHOWN_ALARMS:]
+            texts = [f"{alarm.source} {alarm.kind}: {alarm.text}" for alarm in alarms]
+            message = self._floor.fleet(
+                stamp,
+                units.x,
+                units.y,
+                units.yaw,
+                units.load,
+                units.status,
+                units.done,
+                texts,
+            )
+            self._markers.publish(message)
 
-    def _cubes(
-        self,
-        name: str,
-        x: NDArray[np.float64],
-        y: NDArray[np.float64],
-        size: tuple[float, float, float],
-        height: float,
-        colour: ColorRGBA,
-    ) -> Marker:
-        """One marker with a cube at each x, y (m), its centre ``height`` m above the floor."""
-        marker = Marker(ns=name, type=Marker.CUBE_LIST, action=Marker.ADD, color=colour)
-        marker.header.frame_id = FRAME
-        marker.header.stamp = self.get_clock().now().to_msg()
-        marker.pose.orientation.w = 1.0
-        marker.scale.x, marker.scale.y, marker.scale.z = size
-        z = self._height + height
-        marker.points = [
-            Point(x=px, y=py, z=z) for px, py in zip(x.tolist(), y.tolist(), strict=True)
-        ]
-        return marker
+    def _on_release(self, message: Any) -> None:
+        if self._markers.get_subscription_count():
+            self._show(self._floor.on_release, Release, message)
+
+    def _show(self, take: Callable[[Any], None], record: type, message: Any) -> None:
+        try:
+            take(self.converter.codec(record).decode(message))
+        except InputError as error:
+            self.reject(error)
 
     def _publish_tf(self) -> None:
         if not self._tf.get_subscription_count():

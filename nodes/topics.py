@@ -72,6 +72,8 @@ KPI = "kpi"
 DIAGNOSTICS = "/diagnostics"
 MAP = "floor/map"
 MARKERS = "floor/markers"
+PLACES = "floor/places"
+PODS = "floor/pods"
 TF = "tf"
 UNIT_STATE = "{unit}/state"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from robo_stow_interfaces.msg import UnitState
 from robo_stow_nodes import parameters, qos, topics
 from robo_stow_nodes.conversions import COMMANDS, UnitStateCodec
@@ -17,6 +19,7 @@ from robo_stow.messages import (
     Confirmation,
     Core,
     ErrandReports,
+    FleetState,
     KeepOuts,
     PodPlaces,
     Release,
@@ -38,6 +41,7 @@ class TrafficManagerNode(CoreNode):
         /fleet/keep_outs (KeepOuts): closed zones, on change and then once a second; transient
             local.
         /alarms (Alarm)
+        /fleet/state (FleetState): of units that are nodes of their own, for all others.
 
     Serves:
         /fleet/zone (Zone): somebody enters or has left a zone, or resets it.
@@ -81,9 +85,13 @@ class TrafficManagerNode(CoreNode):
         count = parameters.declare(self, self.KIND, "unit_nodes", text, (-1, 100_000))
         codec = UnitStateCodec(self.building)
         units = self.building.units
-        for unit in range(units if count < 0 else min(count, units)):
+        nodes = range(units if count < 0 else min(count, units))
+        for unit in nodes:
             name = topics.topic(topics.UNIT_STATE, unit=self.building.unit_name(unit))
             self.create_subscription(UnitState, name, partial(self._on_unit, codec), qos.STATE)
+        self._heard: dict[int, FleetState] = {}  # states not yet passed on, by unit
+        if nodes:
+            self._connect_publisher(FleetState)
 
     def _obey(self, kind: type, message: Any, response: Any) -> Any:
         try:
@@ -100,9 +108,25 @@ class TrafficManagerNode(CoreNode):
 
     def _on_unit(self, codec: UnitStateCodec, message: Any) -> None:
         try:
-            self.deliver(codec.decode(message))
+            state = codec.decode(message)
         except InputError as error:
             self.reject(error)
+            return
+        self.deliver(state)
+        self._heard[int(state.unit[0])] = state
+
+    def step(self, now: float) -> None:
+        if self._heard:
+            self.outlets[FleetState](_together(now, list(self._heard.values())))
+            self._heard.clear()
+        super().step(now)
+
+
+def _together(now: float, states: Sequence[FleetState]) -> FleetState:
+    """States of several units in one record."""
+    names = [field.name for field in dataclasses.fields(FleetState) if field.name != "stamp"]
+    arrays = {name: np.concatenate([getattr(s, name) for s in states]) for name in names}
+    return FleetState(stamp=now, **arrays)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -32,6 +32,7 @@ class Units:
         self.x, self.y, self.yaw, self.speed, self.battery = np.zeros((5, count), np.float32)
         self.load, self.status = np.zeros((2, count), np.uint8)
         self.load_id: I32 = np.full(count, -1, np.int32)
+        self.done = np.zeros(count, np.uint32)
 
     def update(self, state: FleetState) -> None:
         """Take over what ``state`` says of its units."""

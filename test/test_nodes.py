@@ -369,6 +369,35 @@ def test_one_robot_follows_its_release_as_a_process(graph: Graph) -> None:
     assert set(report.result.tolist()) == {records.ErrandResult.DONE}, listener.heard[records.Alarm]
 
 
+def test_a_mixed_fleet_of_robots_and_simulated_units_ships_orders(graph: Graph) -> None:
+    robots = 3
+    for kind in (FulfilmentNode, RoboStowLifterNode, PickStationNode, StowStationNode):
+        graph.host(kind)
+    graph.host(InventoryNode)
+    graph.host(TrafficManagerNode, unit_nodes=robots)
+    for unit in range(robots):
+        graph.host(DriveUnitNode, called=f"robot_{unit}", unit=unit, period=0.1)
+    monitor = graph.host(MonitorNode)
+    graph.host(
+        fleet_simulator.FleetSimulatorNode,
+        use_sim_time=False,
+        speed=1000.0,
+        minutes=5.0,
+        unit_nodes=robots,
+    )
+    worked: set[int] = set()
+
+    def over() -> bool:
+        worked.update(np.flatnonzero(monitor._load[:robots]).tolist())
+        return bool(monitor.core.now > 299.0)
+
+    assert graph.spin_until(over, 150.0)
+    figures = monitor.core.figures()
+    assert figures["orders_shipped"] > 0
+    assert figures["conflicts"] == 0, monitor.core.alarms[:5]
+    assert worked  # at least one of the robots has carried something
+
+
 # -- files ----------------------------------------------------------------------------------------
 
 

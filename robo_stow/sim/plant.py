@@ -23,6 +23,7 @@ from robo_stow.messages import (
     Load,
     Message,
     OrderArrived,
+    PodPlaces,
     Release,
     ToteReady,
     VisitDone,
@@ -40,18 +41,19 @@ def start_charge(building: Building, seed: int) -> NDArray[np.float64]:
     return rng.uniform(low, building.drive.charge_until, building.units)
 
 
-def drive_units(building: Building, seed: int) -> DriveUnits:
-    """The building's units at their start places."""
+def drive_units(building: Building, seed: int, first: int = 0) -> DriveUnits:
+    """The building's units from ``first`` on, at their start places."""
     cells, headings = unit_cells(building, seed)
     return DriveUnits(
         building.drive,
         building.grid,
-        building.units,
-        cells,
-        headings,
+        building.units - first,
+        cells[first:],
+        headings[first:],
+        first_unit=first,
         pod_cell=pod_cells(building, seed),
         pod_mass=building.pod.mass + building.stock.fill * building.pod.capacity,
-        charge=start_charge(building, seed),
+        charge=start_charge(building, seed)[first:],
     )
 
 
@@ -65,7 +67,8 @@ class Plant:
     Args:
         building: the site.
         seed: of all that is random here.
-        units: drive units that stand at their start places; by default `DriveUnits`.
+        units: drive units that stand at their start places; by default all as `DriveUnits`.
+            When they do not begin with unit 0, the others are somebody else's.
         orders: in order of time; by default those of the building's file.
 
     Public: ``units``, ``faults`` (`Faults`), for schedules of faults, and ``lifters``, the drives
@@ -94,6 +97,8 @@ class Plant:
     ) -> None:
         self._building = building
         self.units: Units = drive_units(building, seed) if units is None else units
+        if self.units.first_unit:  # others move pods as well
+            self.consumes = (*self.consumes, PodPlaces)
         self.faults = Faults(building.faults, seed)
         self.lifters = {
             site.id: LifterDrives(building, site, seed, i)
@@ -117,7 +122,8 @@ class Plant:
         out = self.intake(now, inbox)
         dt = 0.0 if self._now is None else max(0.0, now - self._now)
         out += self.failed(now, self.units.step(dt))
-        out.append(self.units.states(now))
+        if self.units.n:
+            out.append(self.units.states(now))
         return out + self.attend(now)
 
     @property
@@ -146,6 +152,8 @@ class Plant:
                 self._lifted(now, message, out)
             elif isinstance(message, VisitDone):
                 self._visited(message)
+            elif isinstance(message, PodPlaces) and isinstance(self.units, DriveUnits):
+                self.units.place_pods(message)
             elif isinstance(message, Instruct):
                 person = self._people.get(message.station)
                 if person is not None:
@@ -192,6 +200,8 @@ class Plant:
         out.append(Alarm(now, "sim", "plant", text))
 
     def _unit_below(self, lifter: str) -> bool:
+        if self.units.first_unit:
+            return True  # perhaps one that is simulated elsewhere
         here = np.flatnonzero(self.units.cell == self._handoff[lifter])
         return bool(len(here)) and bool((self.units.load[here] == Load.NONE).any())
 
@@ -202,10 +212,11 @@ class Plant:
         self.lifters[result.lifter].at_dock = 0.0
         if not result.ok:
             return
-        here = 0 <= result.unit < self.units.n and (
-            self.units.cell[result.unit] == self._handoff[result.lifter]
-        )
-        if here and self.units.load[result.unit] == Load.NONE:
+        i = result.unit - self.units.first_unit
+        if i < 0:
+            return  # it is not one of these, and has heard of it itself
+        here = i < self.units.n and self.units.cell[i] == self._handoff[result.lifter]
+        if here and self.units.load[i] == Load.NONE:
             self.units.load_pallet(result.unit, weight)
         else:
             self._alarm(now, f"{result.pallet} is not on unit {result.unit}", out)
@@ -217,5 +228,5 @@ class Plant:
             return
         self._emptied.add((visit.station, visit.visit))
         on_spot = (self.units.cell == cell) & (self.units.load == Load.PALLET)
-        for unit in np.flatnonzero(on_spot).tolist():
-            self.units.unload_pallet(unit)
+        for i in np.flatnonzero(on_spot).tolist():
+            self.units.unload_pallet(self.units.first_unit + i)
