@@ -2,6 +2,7 @@
 
 ros2 launch robo_stow warehouse.launch.py building:=demo speed:=5.0
 ros2 launch robo_stow warehouse.launch.py building:=demo rviz:=true record:=true
+ros2 launch robo_stow warehouse.launch.py building:=demo sim:=gazebo units:=8
 ros2 launch robo_stow warehouse.launch.py building:=/etc/robo_stow/site.yaml sim:=none \
     database:=postgresql:///robo_stow
 """
@@ -28,8 +29,9 @@ from launch import LaunchDescription
 SIM = Argument(
     "sim",
     "embedded",
-    "what moves: embedded simulator; classic: Gazebo 11, headless; none: hardware",
-    choices=("embedded", "classic", "none"),
+    "what moves: embedded simulator; gazebo: Harmonic; classic: Gazebo 11, headless; "
+    "none: hardware",
+    choices=("embedded", "gazebo", "classic", "none"),
 )
 SPEED = Argument("speed", "1.0", "building seconds per wall second, upper bound", float)
 MINUTES = Argument("minutes", "0.0", "building time to run, min; 0: no end", float)
@@ -80,13 +82,14 @@ def generate_launch_description() -> LaunchDescription:
     shown = passed((SIM_TIME, NAMESPACE))
     nodes = [
         *(node(kind, (*SITE, TIME, *more)) for kind, more in NODES.items()),
-        node("fleet_simulator", simulated, condition=when("sim", "embedded")),
+        node("fleet_simulator", (*simulated, UNIT_NODES), condition=when("sim", "embedded")),
         node("gazebo_link", simulated, condition=when("sim", "classic")),
     ]
     return LaunchDescription(
         [
             *(argument.declare() for argument in ARGUMENTS),
             namespaced(nodes),
+            include("gazebo.launch.py", passed(COMMON), when("sim", "gazebo")),
             include("rviz.launch.py", shown, when("rviz", "true")),
             include("record.launch.py", shown, when("record", "true")),
         ]

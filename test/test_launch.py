@@ -146,7 +146,10 @@ def test_every_file_exists(described: Described) -> None:
     for path in described.of("PathJoinSubstitution"):
         (package, *parts) = path.args[0]
         assert package.kind == "FindPackageShare"
-        assert package.args == ("robo_stow",)
+        if package.args != ("robo_stow",):
+            manifest = (share_dir() / "package.xml").read_text()
+            assert f"<exec_depend>{package.args[0]}</exec_depend>" in manifest
+            continue
         for names in itertools.product(*map(described.values, parts)):
             assert share_dir().joinpath(*names).is_file(), names
 
@@ -154,7 +157,9 @@ def test_every_file_exists(described: Described) -> None:
 @every_file
 def test_included_files_take_what_they_are_given(described: Described) -> None:
     for include in described.of("IncludeLaunchDescription"):
-        file = next(inside(include.args[0].args)).args[0][-1]
+        package, *_, file = next(inside(include.args[0].args)).args[0]
+        if package.args != ("robo_stow",):
+            continue
         declared = Described(share_dir() / "launch" / file).arguments
         assert set(dict(include.kwargs["launch_arguments"])) <= set(declared), file
 

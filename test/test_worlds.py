@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from robo_stow.cli.main import main
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
-from robo_stow.floor.world import arm_frames, pod_name, world_sdf
+from robo_stow.floor.world import arm_frames, pod_name, unit_sdf, world_sdf
+from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
 from robo_stow.lifter.kinematics import POCKET, handoff_point, poses
 from robo_stow.resources import share_dir
 
@@ -147,3 +149,32 @@ def test_mistakes_are_named(building: Building) -> None:
         world_sdf(building, 1, "fortress")
     with pytest.raises(InputError, match="units"):
         world_sdf(building, 1, "classic", units=building.units + 1)
+
+
+# -- ros_gz_bridge --------------------------------------------------------------------------------
+
+# Pairs that ros_gz_bridge of Jazzy converts, as far as they are used (its README).
+CONVERTED = {
+    "rosgraph_msgs/msg/Clock": "gz.msgs.Clock",
+    "geometry_msgs/msg/TwistStamped": "gz.msgs.Twist",
+    "geometry_msgs/msg/PoseStamped": "gz.msgs.Pose",
+    "nav_msgs/msg/Odometry": "gz.msgs.Odometry",
+}
+
+
+def test_a_unit_in_harmonic_is_bridged_to_its_node() -> None:
+    building = load_building("demo", units=2)
+    names = [building.unit_name(unit) for unit in range(2)]
+    text = configuration([CLOCK, *(topic for name in names for topic in unit_topics(name))])
+    rows = yaml.safe_load(text)
+    assert [row["ros_topic_name"] for row in rows].count("/clock") == 1
+    for row in rows:
+        assert CONVERTED[row["ros_type_name"]] == row["gz_type_name"]
+        to_gazebo = row["gz_topic_name"].endswith("cmd_vel")
+        assert row["direction"] == ("ROS_TO_GZ" if to_gazebo else "GZ_TO_ROS")
+    for unit, name in enumerate(names):
+        sdf = unit_sdf(building, unit, harmonic=True)
+        assert f"<topic>/model/{name}/cmd_vel</topic>" in sdf
+        assert f"<odom_topic>/model/{name}/odometry</odom_topic>" in sdf
+        assert "gz::sim::systems::PosePublisher" in sdf  # on /model/NAME/pose
+    assert len({row["gz_topic_name"] for row in rows}) == len(rows)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -128,15 +129,31 @@ def storage_height(building: Building) -> float:
 
 
 def _units(building: Building, seed: int, harmonic: bool, count: int) -> Iterator[str]:
-    urdf = expand("drive_unit", {**drive_unit_arguments(building), "reflected_inertia": REFLECTED})
+    for unit, pose in enumerate(unit_poses(building, seed)[:count]):
+        at = " ".join(f"{value:.6g}" for value in (*pose[:3], 0.0, 0.0, pose[3]))
+        yield unit_sdf(building, unit, harmonic, at)
+
+
+def unit_poses(building: Building, seed: int) -> list[tuple[float, float, float, float]]:
+    """World x, y, z (m) and yaw (rad) of the drive units' start places."""
     cells, headings = unit_cells(building, seed)
     x, y = building.grid.xy(cells)
     z = storage_height(building)
-    for unit in range(count):
-        name = building.unit_name(unit)
-        pose = f"{x[unit]:g} {y[unit]:g} {z:g} 0 0 {YAW[headings[unit]]:.6g}"
-        extra = _harmonic_drive(building, name) if harmonic else _classic_drive(building)
-        yield to_sdf(urdf, name, pose=pose, rigid=() if harmonic else RIGID, extra=extra)
+    yaw = (YAW[heading] for heading in headings.tolist())
+    return [(px, py, z, turned) for px, py, turned in zip(x.tolist(), y.tolist(), yaw, strict=True)]
+
+
+def unit_sdf(building: Building, unit: int, harmonic: bool, pose: str = "0 0 0 0 0 0") -> str:
+    """A drive unit as a model, with its plugins."""
+    name = building.unit_name(unit)
+    extra = _harmonic_drive(building, name) if harmonic else _classic_drive(building)
+    rigid = () if harmonic else RIGID
+    return to_sdf(_unit_urdf(building), name, pose=pose, rigid=rigid, extra=extra)
+
+
+@lru_cache(maxsize=4)
+def _unit_urdf(building: Building) -> str:
+    return expand("drive_unit", {**drive_unit_arguments(building), "reflected_inertia": REFLECTED})
 
 
 def _classic_drive(building: Building) -> str:
@@ -166,7 +183,11 @@ def _harmonic_drive(building: Building, name: str) -> str:
         f"<topic>/model/{name}/cmd_vel</topic><odom_topic>/model/{name}/odometry</odom_topic>"
         f"<tf_topic>/model/{name}/tf</tf_topic><frame_id>{name}/odom</frame_id>"
         f"<child_frame_id>{name}/base_footprint</child_frame_id>"
-        "<odom_publish_frequency>20</odom_publish_frequency></plugin>" + joints
+        "<odom_publish_frequency>50</odom_publish_frequency></plugin>"
+        '<plugin filename="gz-sim-pose-publisher-system" name="gz::sim::systems::PosePublisher">'
+        "<publish_link_pose>false</publish_link_pose><publish_model_pose>true</publish_model_pose>"
+        "<publish_nested_model_pose>true</publish_nested_model_pose>"
+        "<update_frequency>50</update_frequency></plugin>" + joints
     )
 
 
