@@ -67,10 +67,11 @@ TOPICS = tuple(
         ("emergency_stop", "emergency stop circuit"),
     )
 )
+ENCLAVE = Argument("enclave", "/", "SROS2 enclave of the node")
 NAV2 = Argument("nav2_namespace", "", "namespace of the robot's Nav2; empty: the unit's name")
 ACTION_PARTS = ("send_goal", "cancel_goal", "get_result", "feedback", "status")
 """An action is remapped by the services and topics that it consists of."""
-ARGUMENTS = (*COMMON, UNIT, *BACKEND, *TOPICS, NAV2, DESCRIPTION, HARDWARE, PLUGIN)
+ARGUMENTS = (*COMMON, UNIT, *BACKEND, *TOPICS, NAV2, ENCLAVE, DESCRIPTION, HARDWARE, PLUGIN)
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -112,6 +113,7 @@ def _start(context: LaunchContext) -> list:
                     (BUILDING, UNITS, ORDERS, SEED, SIM_TIME, UNIT, *BACKEND),
                     name=f"drive_unit_{unit}",
                     remappings=remappings,
+                    ros_arguments=["--enclave", text(context, ENCLAVE)],
                 ),
                 described("drive_unit", name, description),
             ]

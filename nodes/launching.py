@@ -123,6 +123,7 @@ def node(
     kind: str,
     arguments: Iterable[Argument],
     values: Mapping[str, Any] | None = None,
+    ros_arguments: Sequence[str] = (),
     **options: Any,
 ) -> Node:
     """One of the package's nodes, with those launch arguments as parameters.
@@ -142,7 +143,7 @@ def node(
             IfElseSubstitution(NotEqualsSubstitution(chosen, ""), chosen, defaults),
             {**{argument.name: argument.value() for argument in arguments}, **(values or {})},
         ],
-        ros_arguments=["--log-level", LaunchConfiguration(LOG_LEVEL.name)],
+        ros_arguments=["--log-level", LaunchConfiguration(LOG_LEVEL.name), *ros_arguments],
         output="screen",
         **{"name": kind, **options},
     )

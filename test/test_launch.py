@@ -63,6 +63,7 @@ class Described:
     """A launch file's description, with what its functions return for the default arguments."""
 
     def __init__(self, path: Path) -> None:
+        self.name = named(path)
         spec = util.spec_from_file_location(f"{named(path)}_launch", path)
         assert spec is not None and spec.loader is not None
         module = util.module_from_spec(spec)
@@ -178,6 +179,19 @@ def test_a_site_starts_every_room(described: Described) -> None:
     started = {node.kwargs["executable"] for node in described.of("Node")}
     kinds = {path.stem for path in (share_dir() / "config" / "nodes").glob("*.yaml")}
     assert started == kinds - {"drive_unit"}
+
+
+@pytest.mark.parametrize("described", FILES, ids=named, indirect=True)
+def test_services_of_systemd_give_arguments_that_exist(described: Described) -> None:
+    for file in (share_dir() / "config" / "systemd").glob("*.service"):
+        text = file.read_text()
+        found = re.search(r"ros2 launch robo_stow (\S+)\.launch\.py (.*)'$", text, re.MULTILINE)
+        assert found, file
+        examples = re.findall(r"^# ROBO_STOW_ARGS=(.*)$", text, re.MULTILINE)
+        if described.name == found[1]:
+            given = re.findall(r"(\w+):=", " ".join([found[2], *examples]))
+            assert given
+            assert set(given) <= set(described.arguments)
 
 
 # -- with `launch` --------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from robo_stow.messages import (
     Action,
     Alarm,
     FleetState,
+    KeepOuts,
     LiftResult,
     Load,
     PalletArrived,
@@ -451,6 +452,22 @@ def test_an_emergency_stop_cancels_the_goal() -> None:
     core.receive(0.0, Reset())
     assert server.run(10.0, lambda: server.done == 5)
     assert len(server.goals) == 2
+
+
+def test_a_keep_out_zone_that_closes_over_the_unit_cancels_the_goal() -> None:
+    core = navigation()
+    server = Server(core, 1.0)
+    core.receive(0.0, released([F] * 5))
+    assert server.run(5.0, lambda: server.done == 2)
+    zone = np.array([released([F] * 5).cell[k] for k in (1, 2, 3)], np.int32)
+    none = np.zeros(0, np.int32)
+    closed = KeepOuts(0.0, ("z",), np.array([1], np.uint8), np.array([3], np.int32), zone)
+    core.receive(0.0, closed)
+    server.run(5.0)
+    assert server.canceled == [server.goals[0].number]
+    assert server.done == 2
+    core.receive(0.0, KeepOuts(0.0, (), none.astype(np.uint8), none, none))
+    assert server.run(10.0, lambda: server.done == 5)
 
 
 def test_goals_that_fail_are_tried_again_and_then_left_to_a_person() -> None:

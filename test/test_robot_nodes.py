@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from robo_stow.floor.building import YAW, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.messages import Action
+from robo_stow.resources import share_dir
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
@@ -434,6 +436,38 @@ def test_nav2_may_start_late_hang_and_be_restarted(graph: Graph, tester: Site) -
     second = graph.add(Nav2())
     assert graph.spin_until(lambda: tester.done == len(actions), 40.0)
     assert second.goals
+
+
+def test_the_policy_allows_what_the_node_opens(graph: Graph) -> None:
+    name = "drive_unit_0"
+    node = graph.host(
+        DriveUnitNode,
+        called=name,
+        use_sim_time=True,
+        units=1,
+        backend="cmd_vel",
+        platform="joints",
+    )
+    file = share_dir() / "config" / "sros2" / "drive_unit.policy.xml"
+    (profile,) = ElementTree.parse(file).getroot().iter("profile")
+    assert profile.get("node") == name
+
+    def allowed(group: str, verb: str) -> set[str]:
+        return {str(e.text) for part in profile.iter(group) if part.get(verb) for e in part}
+
+    def opened(found: list[tuple[str, list[str]]]) -> set[str]:
+        names = {name.removeprefix("/") for name, _ in found}
+        return {n for n in names if not n.startswith((f"{name}/", "lifters/", "stations/"))}
+
+    # Lifters and stations are the building's: theirs are not in the file.
+    published = node.get_publisher_names_and_types_by_node(name, "/")
+    assert allowed("topics", "publish") == opened(published)
+    assert allowed("topics", "subscribe") == opened(
+        node.get_subscriber_names_and_types_by_node(name, "/")
+    )
+    assert allowed("services", "reply") == opened(
+        node.get_service_names_and_types_by_node(name, "/")
+    )
 
 
 @pytest.mark.parametrize(
