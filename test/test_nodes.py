@@ -388,7 +388,7 @@ def test_a_mixed_fleet_of_robots_and_simulated_units_ships_orders(graph: Graph) 
     worked: set[int] = set()
 
     def over() -> bool:
-        worked.update(np.flatnonzero(monitor._load[:robots]).tolist())
+        worked.update(np.flatnonzero(monitor.core.units.load[:robots]).tolist())
         return bool(monitor.core.now > 299.0)
 
     assert graph.spin_until(over, 150.0)
