@@ -15,6 +15,7 @@ NODES = [
     "fulfilment",
     "gazebo_link",
     "inventory",
+    "lifter_drives",
     "monitor",
     "pick_station",
     "robo_stow_lifter",

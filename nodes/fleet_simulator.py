@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from robo_stow_interfaces.msg import Heartbeat
 from robo_stow_nodes import parameters, qos, topics
+from robo_stow_nodes.gazebo_services import GazeboServices, Shown
 from robo_stow_nodes.shell import CoreNode, run_alone
 from rosgraph_msgs.msg import Clock
 
@@ -20,12 +21,14 @@ from robo_stow.messages import (
     Core,
     FleetState,
     LifterFeedback,
+    Message,
     OrderArrived,
     PalletArrived,
     Put,
     Scan,
     TotePacked,
 )
+from robo_stow.sim.entities import Entities
 from robo_stow.sim.plant import Plant, drive_units
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class FleetSimulatorNode(CoreNode):
         /lifters/<id>/feedback (LifterFeedback), /lifters/<id>/pallet_arrived (PalletArrived)
         /stations/<id>/scan (Scan), /stations/<id>/put (Put)
         /orders/arrived (OrderArrived), /orders/tote_packed (TotePacked)
+        gazebo_msgs: topics and services of `GazeboServices`.
 
     Subscribes:
         /fleet/release (Release), /fleet/keep_outs (KeepOuts)
@@ -83,6 +87,25 @@ class FleetSimulatorNode(CoreNode):
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
         return (warehouse.plant,)
+
+    def connect(self) -> None:
+        super().connect()
+        entities = Entities(self.building, self.seed)
+        self._gazebo = GazeboServices(self, entities, self.shown())
+
+    def shown(self) -> Shown | None:
+        """Where else additions to the world are to be seen."""
+        return None
+
+    def deliver(self, record: Any) -> None:
+        self._gazebo.entities.see(record)
+        super().deliver(record)
+
+    def send(self, said: Sequence[Message]) -> None:
+        for record in said:
+            self._gazebo.entities.see(record)
+        super().send(said)
+        self._gazebo.publish()
 
     def start(self) -> None:
         declare = partial(parameters.declare, self, self.KIND)

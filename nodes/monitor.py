@@ -58,8 +58,9 @@ class MonitorNode(CoreNode):
         /orders/arrived (OrderArrived), /orders/shipped (OrderShipped)
         /stations/<id>/pick_visit (PickVisit), instruct (Instruct), scan (Scan),
         /stations/<id>/put (Put)
-        /lifters/<id>/result (LiftResult), /inventory/pod_space (PodSpace), /alarms (Alarm)
-        /fleet/release (Release), /lifters/<id>/state (LifterState): for the markers.
+        /lifters/<id>/result (LiftResult), state (LifterState), feedback (LifterFeedback),
+        /inventory/pod_space (PodSpace), /alarms (Alarm)
+        /fleet/release (Release): for the markers.
         /heartbeat (Heartbeat)
 
     Parameters: those of `CoreNode`, and

@@ -66,6 +66,10 @@ COMMANDS: dict[type, str] = {
 """Service of each command that people give to the traffic manager."""
 
 LIFT = "lifters/{lifter}/lift"
+FOLLOW = "lifters/{lifter}/joint_trajectory_controller/follow_joint_trajectory"
+JOINT_STATES = "lifters/{lifter}/joint_states"
+WRENCH = "lifters/{lifter}/wrench"
+EMERGENCY_STOP = "lifters/{lifter}/emergency_stop"
 HEARTBEAT = "heartbeat"
 CLOCK = "/clock"
 KPI = "kpi"
@@ -75,6 +79,12 @@ MARKERS = "floor/markers"
 PLACES = "floor/places"
 PODS = "floor/pods"
 TF = "tf"
+MODEL_STATES = "gazebo/model_states"
+GET_ENTITY_STATE = "gazebo/get_entity_state"
+SET_ENTITY_STATE = "gazebo/set_entity_state"
+SPAWN_ENTITY = "spawn_entity"
+DELETE_ENTITY = "delete_entity"
+GET_MODEL_LIST = "get_model_list"
 UNIT_STATE = "{unit}/state"
 
 # Of a robot that is a node of its own.

@@ -106,6 +106,15 @@ class LiftPhase(IntEnum):
     FAULT = 8
 
 
+class DriveStatus(IntEnum):
+    """State of a lifter's drives. In all but OK the brakes hold arm and load; the gripper, closed
+    by springs, stays as it is."""
+
+    OK = 0
+    STOPPED = 1  # emergency stop: until reset by hand
+    NO_POWER = 2  # when power is back the drives are STOPPED
+
+
 class ScanResult(IntEnum):
     """What the person at a station found."""
 
@@ -322,6 +331,8 @@ class LifterFeedback:
     joint: tuple[float, ...]  # [6] rad
     gripper_closed: bool
     load: float  # kg measured in the gripper
+    status: DriveStatus
+    energy: float  # Wh taken since the drives were switched on
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from robo_stow.messages import (
     FleetState,
     Instruct,
     KeepOuts,
+    LifterFeedback,
+    LifterState,
+    LiftPhase,
     LiftResult,
     Load,
     Message,
@@ -58,6 +61,8 @@ class MonitorCore:
         Scan,
         Put,
         LiftResult,
+        LifterState,
+        LifterFeedback,
         PodSpace,
         Alarm,
     )
@@ -80,6 +85,7 @@ class MonitorCore:
         self._received: set[str] = set()
         self._shipped: set[str] = set()
         self._lifted: set[str] = set()
+        self._lifts = {site.id: _Lifts() for site in building.lifters}
         self._lines_picked = 0
         self._pieces_picked = 0
         self._pieces_stowed = 0
@@ -127,6 +133,11 @@ class MonitorCore:
             elif isinstance(message, LiftResult):
                 if message.ok:
                     self._lifted.add(message.pallet)
+                    self._lifts[message.lifter].ok = True
+            elif isinstance(message, LifterState):
+                self._lifts[message.lifter].phase(message)
+            elif isinstance(message, LifterFeedback):
+                self._lifts[message.lifter].energy = message.energy
             elif isinstance(message, PodSpace):
                 self._face_free[list(message.pod), list(message.face)] = message.free
             elif isinstance(message, Alarm) and message.kind != "conflict":
@@ -233,6 +244,10 @@ class MonitorCore:
             "pile_on": _ratio(self._pieces_picked, self._pods_handled),
             "pods_handled": self._pods_handled,
             "pallets_lifted": len(self._lifted),
+            "lift_cycle_seconds": _spread(
+                [s for lifts in self._lifts.values() for s in lifts.seconds]
+            ),
+            "lift_energy_wh": _spread([e for lifts in self._lifts.values() for e in lifts.used]),
             "units_stowed": self._pieces_stowed,
             "station_busy": _ratio(self.pick_busy, self.now * len(picks)),
             "unit_utilisation": _ratio(self.tally.active, self.tally.all),
@@ -249,6 +264,39 @@ class MonitorCore:
 
     def _face_seen(self) -> bool:
         return bool(np.isfinite(self._face_free).any())
+
+
+class _Lifts:
+    """Cycles of one lifter that ended well: their time without waiting for a unit, and energy."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.used: list[float] = []  # Wh
+        self.energy = 0.0  # as last told
+        self.ok = False
+        self._last = LiftPhase.IDLE
+        self._since = self._waited = self._turned = 0.0
+        self._before = 0.0
+
+    def phase(self, state: LifterState) -> None:
+        """A lifter says what it does."""
+        last, now = self._last, state.phase
+        if now is last:
+            return
+        if last is LiftPhase.WAIT_FOR_UNIT:
+            self._waited += state.stamp - self._turned
+        ended = last is LiftPhase.RETURN and now in (LiftPhase.IDLE, LiftPhase.APPROACH)
+        if ended and self.ok:
+            self.seconds.append(state.stamp - self._since - self._waited)
+            self.used.append(self.energy - self._before)
+        if now is LiftPhase.APPROACH:
+            self._since, self._waited, self._before, self.ok = state.stamp, 0.0, self.energy, False
+        self._last, self._turned = now, state.stamp
+
+
+def _spread(values: list[float]) -> dict[str, float | None]:
+    numbers = np.array(values, np.float64)
+    return {name: _quantile(numbers, q) for name, q in (("p50", 0.5), ("max", 1.0))}
 
 
 def _quantile(values: NDArray[np.float64], q: float) -> float | None:

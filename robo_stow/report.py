@@ -28,6 +28,8 @@ ROWS = (
     ("Pile-on (pieces per pod)", "pile_on", ""),
     ("Pick stations busy", "station_busy", "%"),
     ("Pallets lifted", "pallets_lifted", ""),
+    ("Lift cycle without waits, median", "lift_cycle_seconds.p50", "s"),
+    ("Energy of a lift, median", "lift_energy_wh.p50", "Wh"),
     ("Pieces stowed", "units_stowed", ""),
     ("Drive units busy", "unit_utilisation", "%"),
     ("Bin volume filled", "storage_utilisation", "%"),

@@ -176,8 +176,8 @@ def test_joint_limits_reach_the_dock_and_the_hand_off(building: str) -> None:
                 limits[int(joint.get("name", "")[-1])] = bounds
         assert tuple(limits[i] for i in range(1, 7)) == LIMITS
         found = poses(site, lifter)
-        targets = [found.parked, found.before, *found.insert, found.raised, found.handoff]
-        for target in (*targets, *found.withdraw):
+        targets = [*found.parked, *found.approach, *found.insert, *found.raised, *found.above]
+        for target in (*targets, found.handoff, *found.withdraw):
             for angle, (lower, upper) in zip(target, LIMITS, strict=True):
                 assert lower <= angle <= upper
 
@@ -190,7 +190,7 @@ def test_mujoco_loads_it_and_it_stands_for_ten_seconds(name: str) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[10, 10, 0.1])
     if name == "robo_stow":
-        start = poses(load_building("demo"), load_building("demo").lifters[0]).parked
+        start = poses(load_building("demo"), load_building("demo").lifters[0]).parked[-1]
         for i in range(1, 7):
             servo = spec.add_actuator(name=f"joint_{i}", target=f"joint_{i}")
             servo.trntype = mujoco.mjtTrn.mjTRN_JOINT

@@ -162,8 +162,8 @@ def test_lifter_stands_beyond_its_hand_off_on_the_dock_side() -> None:
     (lifter,) = building.lifters
     x, y = (float(v[0]) for v in building.grid.xy(np.array([lifter.cell], np.int32)))
     # North of the floor: the hand-off, then the arm, then the dock.
-    assert lifter.base == pytest.approx((x, y + 2.6, 1.0))
-    assert lifter.dock == pytest.approx((x, y + 5.2, 0.0))
+    assert lifter.base == pytest.approx((x, y + 3.4, 1.0))
+    assert lifter.dock == pytest.approx((x, y + 6.8, 0.35))
 
 
 # --- layouts ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from robo_stow.lifter.core import LifterCore
 from robo_stow.lifter.kinematics import LIMITS, forward, handoff_point, inverse, poses
 from robo_stow.messages import (
     Alarm,
+    DriveStatus,
     FleetState,
     LifterCommand,
     LifterFeedback,
@@ -31,7 +32,7 @@ from robo_stow.messages import (
     Message,
     UnitStatus,
 )
-from robo_stow.sim.lifter_drives import JointMove, LifterDrives
+from robo_stow.sim.lifter_drives import LifterDrives
 
 DT = 0.1
 
@@ -93,7 +94,7 @@ def test_poses_reach_dock_and_hand_off_level_and_square(name: str) -> None:
 def test_the_fork_slides_nearly_straight_into_and_out_of_pallets(building: Building) -> None:
     site = building.lifters[0]
     at = poses(building, site)
-    for path in ((at.before, *at.insert), (at.handoff, *at.withdraw)):
+    for path in ((at.approach[-1], *at.insert), (at.handoff, *at.withdraw)):
         ends = [forward(joint)[0] for joint in (path[0], path[-1])]
         along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
         assert np.linalg.norm(ends[1] - ends[0]) == pytest.approx(kinematics.INSERTION)
@@ -110,7 +111,7 @@ def test_the_fork_slides_nearly_straight_into_and_out_of_pallets(building: Build
     [
         ({"dock": (20.5, 50.0, 0.0)}, "lifter_1.dock"),
         ({"base": (20.5, 44.0, 1.0), "dock": (20.5, 47.0, 0.0)}, "lifter_1.cell"),
-        ({"base": (20.5, 39.7, 1.0)}, "lifter_1.dock"),
+        ({"base": (20.5, 40.9, 1.0)}, "lifter_1.dock"),
     ],
 )
 def test_a_site_out_of_reach_is_an_input_error_of_the_building(
@@ -121,22 +122,6 @@ def test_a_site_out_of_reach_is_an_input_error_of_the_building(
         LifterCore(building, site)
     assert error.value.source == building.source
     assert error.value.field == field
-
-
-def test_joint_moves_are_trapezoids_within_the_drives_limits() -> None:
-    speed, acceleration = (0.35, 0.35, 0.35, 0.6, 0.6, 0.9), (0.5, 0.5, 0.5, 1.0, 1.0, 1.5)
-    start, end = (0.0, 0.5, -1.0, 0.0, 0.3, 0.0), (3.0, 0.6, -2.0, 0.1, 0.3, -1.0)
-    move = JointMove(start, end, speed, acceleration, 0.8)
-    # The first joint is the slowest: distance over speed and the time to speed up.
-    assert move.duration == pytest.approx(3.0 / 0.28 + 0.28 / 0.4)
-    dt = 0.01
-    path = np.array([move.at(i * dt) for i in range(round(move.duration / dt) + 2)])
-    rate = np.diff(path, axis=0) / dt
-    assert np.all(np.abs(rate) <= 0.8 * np.array(speed) + 1e-9)
-    assert np.all(np.abs(np.diff(rate, axis=0)) / dt <= 0.8 * np.array(acceleration) + 1e-6)
-    assert move.at(0.0) == start
-    assert move.at(math.inf) == end
-    assert JointMove(end, end, speed, acceleration, 1.0).duration == 0.0
 
 
 # --- the lifter at work ------------------------------------------------------------------------
@@ -196,6 +181,7 @@ class Rig:
         self.let_go: list[tuple[float, str]] = []
         self.report: Callable[[float], FleetState | None] = lambda now: None
         self._pending: list[LifterCommand] = []
+        self.feedback: LifterFeedback
 
     @property
     def now(self) -> float:
@@ -214,6 +200,7 @@ class Rig:
         for command in self._pending:
             self.drives.command(now, command)
         feedback, let_go = self.drives.step(now)
+        self.feedback = feedback or self.feedback
         if let_go:
             self.let_go.append((now, let_go))
         state = self.report(now)
@@ -257,7 +244,7 @@ def test_a_whole_cycle_sets_the_pallet_on_the_unit(building: Building) -> None:
     rig.tick(rig.request())
     result = rig.until(LiftResult)
     assert result == LiftResult(rig.now, rig.site.id, "p1", 4, True, "")
-    assert 15.0 < rig.now < 60.0
+    assert 30.0 < rig.now < 60.0
     assert [what for _, what in rig.let_go] == ["handed over"]
     assert rig.drives.gripped == 0.0
     rig.until_phase(LiftPhase.IDLE)
@@ -276,17 +263,6 @@ def test_a_whole_cycle_sets_the_pallet_on_the_unit(building: Building) -> None:
     rig.tick(rig.request("p2", 700.0))
     assert isinstance(second := rig.until(LiftResult), LiftResult)
     assert (second.pallet, second.ok) == ("p2", True)
-
-
-def test_heavy_pallets_are_lifted_more_slowly(building: Building) -> None:
-    def seconds(weight: float) -> float:
-        rig = Rig(building, weight)
-        rig.report = lambda now: fleet(now, building)
-        rig.tick(rig.request(weight=weight))
-        rig.until(LiftResult)
-        return rig.now
-
-    assert seconds(6000.0) > 1.2 * seconds(300.0)
 
 
 def test_requests_are_served_in_turn_and_repeats_change_nothing(building: Building) -> None:
@@ -499,7 +475,7 @@ def test_a_restarted_controller_goes_on_with_the_load_in_its_gripper(building: B
 def test_messages_of_other_lifters_are_not_heard(building: Building) -> None:
     rig = Rig(building)
     rig.tick(dataclasses.replace(rig.request(), lifter="lifter_9"))
-    far = LifterFeedback(99.0, "lifter_9", 50, (0.0,) * 6, True, 800.0)
+    far = LifterFeedback(99.0, "lifter_9", 50, (0.0,) * 6, True, 800.0, DriveStatus.STOPPED, 0.0)
     rig.tick(far)
     for _ in rig.run(3.0):
         pass
@@ -586,3 +562,88 @@ def test_a_report_of_one_unit_says_nothing_of_the_next(building: Building) -> No
     for _ in rig.run(5.0):
         pass
     assert phases(rig.said)[-1] is LiftPhase.WAIT_FOR_UNIT
+
+
+# --- stops -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    at=st.floats(0.5, 55.0),
+    power=st.booleans(),
+    seconds=st.floats(0.2, 20.0),
+    loss=st.sampled_from([0.0, 0.2]),
+)
+def test_a_stop_at_any_moment_holds_the_load_until_reset(
+    at: float, power: bool, seconds: float, loss: float
+) -> None:
+    building = load_building("demo")
+    rng = np.random.default_rng(3)
+    rig = Rig(building, lose=lambda: bool(rng.random() < loss))
+    rig.report = lambda now: fleet(now, building)
+    asked = rig.request()
+    rig.tick(asked)
+    for _ in rig.run(at):
+        pass
+    drives = rig.drives
+    held, closed, let_go = drives.gripped, rig.feedback.gripper_closed, list(rig.let_go)
+    (drives.cut_power if power else drives.stop)()
+    for _ in rig.run(0.5):  # braking
+        pass
+    still = rig.feedback.joint
+    for _ in rig.run(seconds):
+        assert rig.feedback.joint == still
+        assert rig.feedback.gripper_closed == closed
+        assert drives.gripped == held
+    assert rig.let_go == let_go
+    if power:
+        drives.reset()  # means nothing without power
+        assert drives.status is DriveStatus.NO_POWER
+        drives.restore_power()
+        for _ in rig.run(2.0):
+            pass
+    assert drives.status is DriveStatus.STOPPED  # nothing starts by itself
+    assert rig.feedback.joint == still
+    drives.reset()
+    for _ in range(5):  # the request may have been lost
+        rig.tick(asked)
+    if not any(isinstance(m, LiftResult) for m in rig.said):
+        rig.until(LiftResult)
+    assert [what for _, what in rig.let_go] == ["handed over"]
+    assert drives.gripped == 0.0
+
+
+@pytest.mark.parametrize(("cut", "kind"), [(False, "estop"), (True, "power")])
+def test_a_stop_is_told_once_and_shown(building: Building, cut: bool, kind: str) -> None:
+    rig = Rig(building)
+    rig.report = lambda now: fleet(now, building)
+    rig.tick(rig.request())
+    rig.until_phase(LiftPhase.LIFT)
+    (rig.drives.cut_power if cut else rig.drives.stop)()
+    assert rig.until_phase(LiftPhase.FAULT).pallet == "p1"
+    sent = len(rig.commands)
+    for _ in rig.run(5.0):
+        pass
+    assert len(rig.commands) == sent
+    alarms = [m for m in rig.said if isinstance(m, Alarm)]
+    assert [(a.kind, a.text.endswith("holds 500 kg") or "holds" in a.text) for a in alarms] == [
+        (kind, True)
+    ]
+
+
+def test_no_gripper_opens_after_a_stop_when_the_unit_has_left(building: Building) -> None:
+    rig = Rig(building)
+    rig.report = lambda now: fleet(now, building)
+    rig.tick(rig.request())
+    rig.until_phase(LiftPhase.RELEASE)
+    rig.drives.stop()
+    for _ in rig.run(2.0):
+        pass
+    rig.report = lambda now: fleet(now, building, cell=building.lifters[0].queue[0])
+    rig.drives.reset()
+    for _ in rig.run(30.0):
+        pass
+    assert rig.drives.gripped == 500.0 and rig.let_go == []
+    rig.report = lambda now: fleet(now, building)
+    rig.until(LiftResult)
+    assert [what for _, what in rig.let_go] == ["handed over"]

@@ -43,6 +43,7 @@ NODES = (
     "fleet_simulator",
     "fulfilment",
     "inventory",
+    "lifter_drives",
     "monitor",
     "pick_station",
     "robo_stow_lifter",

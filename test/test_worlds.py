@@ -16,7 +16,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
-from robo_stow.floor.world import arm_frames, pod_name, unit_sdf, world_sdf
+from robo_stow.floor.world import arm_frames, feet_name, pod_name, unit_sdf, world_sdf
 from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
 from robo_stow.lifter.kinematics import POCKET, handoff_point, poses
 from robo_stow.resources import share_dir
@@ -84,6 +84,18 @@ def test_only_what_drives_or_is_driven_has_physics(world: ET.Element, target: st
     units = [name for name in moving if name.startswith("unit_")]
     assert len(units) == 24
     assert sorted(set(moving) - set(units)) == (["lifter_1"] if target == "harmonic" else [])
+
+
+def test_legs_of_pods_are_obstacles_of_their_own_in_classic(world: ET.Element, target: str) -> None:
+    models = {model.get("name"): model for model in world.findall("model")}
+    pod, feet = models[pod_name(3)], models.get(feet_name(3))
+    solid = [c for c in pod.iter("collision")]
+    if target == "harmonic":
+        assert feet is None and len(solid) == 5
+    else:
+        assert feet is not None and solid == []
+        assert len(list(feet.iter("collision"))) == 4 and not list(feet.iter("visual"))
+        assert place(feet) == place(pod)
 
 
 def test_each_dialect_has_its_own_plugins(world: ET.Element, target: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building, warnings
 from robo_stow.floor.world import TARGETS, world_sdf
+from robo_stow.lifter.clearance import touches
 from robo_stow.lifter.kinematics import poses
 
 
@@ -116,9 +118,16 @@ def _check(args: argparse.Namespace) -> int:
     print(f"{building.name}: ok")
     for name, value in lines:
         print(f"  {name:<{width}}  {value}")
-    for warning in warnings(building):
+    for warning in (*warnings(building), *_touches(building)):
         print(f"  warning: {warning}")
     return 0
+
+
+def _touches(building: Building) -> Iterator[str]:
+    """What the arms would touch while they lift the heaviest pallet."""
+    for site in building.lifters:
+        for text in touches(building, site, building.lifter.rated_load):
+            yield f"{site.id}, {text}"
 
 
 def _draw(args: argparse.Namespace) -> int:

@@ -48,6 +48,8 @@ from robo_stow.floor.building import (
 )
 from robo_stow.resources import share_dir
 
+DOCK_TABLE = 0.35
+"""m, height of the table from which an arm takes pallets: its wrist needs room beneath."""
 MAX_CELLS = 4_000_000
 MAX_FILE_BYTES = 16_000_000
 CROWDED = 0.35
@@ -591,7 +593,7 @@ def _lifter(
         cell=cell,
         queue=queue,
         base=(x + dx * reach, y + dy * reach, dock.height + data["lifter"]["plinth"]),
-        dock=(x + 2 * dx * reach, y + 2 * dy * reach, dock.height),
+        dock=(x + 2 * dx * reach, y + 2 * dy * reach, dock.height + DOCK_TABLE),
     )
 
 

@@ -13,7 +13,7 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_stow.errors import RoboStowError
+from robo_stow.errors import InputError, RoboStowError
 from robo_stow.floor.building import Building, LifterSite
 from robo_stow.resources import share_dir
 
@@ -163,17 +163,23 @@ def _move(joint: ET.Element, position: float) -> F64:
 # --- URDF to SDF -------------------------------------------------------------------------------
 
 
-class _Body:
-    """Links that move as one: parts with their frames, and the mass of all."""
+class Body:
+    """Links that move as one: parts with their frames, and the mass of all.
 
-    def __init__(self, name: str, at: F64) -> None:
-        self.name, self.at = name, at
+    Public: ``name`` of the first link; ``at`` F64[4, 4], its frame with all joints at zero, in the
+    frame of the body that carries it; ``joint`` and ``parent``, the moving joint and the body that
+    carry it, empty for the root; ``parts``; ``mass`` (kg).
+    """
+
+    def __init__(self, name: str, at: F64, joint: str = "", parent: str = "") -> None:
+        self.name, self.at, self.joint, self.parent = name, at, joint, parent
         self.parts: list[tuple[F64, ET.Element]] = []
         self.mass = 0.0
         self._moment = np.zeros(3)
         self._inertia = np.zeros((3, 3))  # about the body's origin
 
     def add(self, at: F64, link: ET.Element) -> None:
+        """Add a link that is at ``at`` F64[4, 4] in the body."""
         self.parts.append((at, link))
         inertial = link.find("inertial")
         if inertial is None:
@@ -195,9 +201,14 @@ class _Body:
         self._moment += m * c
         self._inertia += r @ own @ r.T + m * (c @ c * np.eye(3) - np.outer(c, c))
 
-    def inertial(self) -> str:
+    def inertia(self) -> tuple[F64, F64]:
+        """Centre of mass F64[3] (m) and inertia F64[3, 3] (kg m^2) about it."""
         c = self._moment / self.mass
-        tensor = self._inertia - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
+        return c, self._inertia - self.mass * (c @ c * np.eye(3) - np.outer(c, c))
+
+    def inertial(self) -> str:
+        """As SDF."""
+        c, tensor = self.inertia()
         pairs = zip(_TENSOR, tensor[np.triu_indices(3)], strict=True)
         values = "".join(f"<{name}>{_number(v)}</{name}>" for name, v in pairs)
         return (
@@ -209,13 +220,42 @@ class _Body:
 _TENSOR = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
 
 
+def bodies(urdf: str, rigid: Collection[str] = ()) -> list[Body]:
+    """The bodies of a robot, the root first: links joined by fixed joints are one.
+
+    Args:
+        rigid: names of moving joints to fix at zero.
+    """
+    robot = ET.fromstring(urdf)
+    links = {link.get("name", ""): link for link in robot.findall("link")}
+    children: dict[str, list[ET.Element]] = {}
+    inner = set()
+    for joint in robot.findall("joint"):
+        children.setdefault(_ref(joint, "parent"), []).append(joint)
+        inner.add(_ref(joint, "child"))
+    found = [Body(next(link for link in links if link not in inner), np.eye(4))]
+    todo = [(found[0].name, np.eye(4), found[0])]
+    while todo:
+        link, at, body = todo.pop()
+        body.add(at, links[link])
+        for joint in children.get(link, []):
+            here, child = at @ frame(joint), _ref(joint, "child")
+            if joint.get("type") == "fixed" or joint.get("name") in rigid:
+                todo.append((child, here, body))
+                continue
+            found.append(Body(child, here, joint.get("name", ""), body.name))
+            todo.append((child, np.eye(4), found[-1]))
+    return found
+
+
 def to_sdf(
     urdf: str,
     name: str,
     *,
     pose: str = "0 0 0 0 0 0",
     static: bool = False,
-    collide: bool = True,
+    collide: bool | str = True,
+    visible: bool = True,
     rigid: Collection[str] = (),
     only: str | None = None,
     extra: str = "",
@@ -225,46 +265,53 @@ def to_sdf(
     Args:
         pose: of the model, ``x y z roll pitch yaw``.
         static: whether physics leaves the model where it is.
-        collide: whether to keep collisions.
+        collide: whether to keep collisions; a text keeps those whose names begin so.
+        visible: whether to keep visuals.
         rigid: names of moving joints to fix at zero.
         only: name of one body to keep alone, without its joints, in its own frame.
         extra: elements to add to the model.
     """
     robot = ET.fromstring(urdf)
-    links = {link.get("name", ""): link for link in robot.findall("link")}
     colors = {m.get("name"): m.find("color") for m in robot.findall("material")}
-    joints = robot.findall("joint")
-    children: dict[str, list[ET.Element]] = {}
-    inner = set()
-    for joint in joints:
-        children.setdefault(_ref(joint, "parent"), []).append(joint)
-        inner.add(_ref(joint, "child"))
-    root = next(link for link in links if link not in inner)
-    bodies = [_Body(root, np.eye(4))]
-    moving: list[tuple[ET.Element, _Body, _Body]] = []
-    todo = [(root, np.eye(4), bodies[0])]
-    while todo:
-        link, at, body = todo.pop()
-        body.add(at, links[link])
-        for joint in children.get(link, []):
-            here = at @ frame(joint)
-            if joint.get("type") == "fixed" or joint.get("name") in rigid:
-                todo.append((_ref(joint, "child"), here, body))
-                continue
-            follower = _Body(_ref(joint, "child"), body.at @ here)
-            bodies.append(follower)
-            moving.append((joint, body, follower))
-            todo.append((follower.name, np.eye(4), follower))
+    joints = {joint.get("name"): joint for joint in robot.findall("joint")}
+    parts = bodies(urdf, rigid)
+    at: dict[str, F64] = {}  # in the model
+    for body in parts:
+        at[body.name] = at[body.parent] @ body.at if body.parent else body.at
     out = [f'<model name="{name}"><pose>{pose}</pose>']
     if static:
         out.append("<static>true</static>")
-    for body in bodies:
+    for body in parts:
         if only in (None, body.name):
-            at = np.eye(4) if only is not None else body.at
-            out.append(_link(body, at, colors, static, collide))
+            here = np.eye(4) if only is not None else at[body.name]
+            out.append(_link(body, here, colors, static, collide, visible))
     if only is None:
-        out += [_joint(*entry) for entry in moving]
+        out += [_joint(joints[body.joint], body) for body in parts if body.joint]
     return "".join((*out, extra, "</model>"))
+
+
+def fixed_model(xml: str, name: str, pose: str) -> str:
+    """An SDF ``<model>`` with a name and a pose of its own that stays where it is put.
+
+    Args:
+        xml: a URDF, or an SDF with one model.
+
+    Raises:
+        InputError: it holds no model.
+    """
+    root = ET.fromstring(xml)
+    if root.tag == "robot":
+        return to_sdf(xml, name, pose=pose, static=True, collide=False)
+    model = root.find("model")
+    if model is None:
+        raise InputError("spawn_entity", "xml", root.tag, "an <sdf> with a <model> expected")
+    model.set("name", name)
+    for tag in ("pose", "static"):
+        for old in model.findall(tag):
+            model.remove(old)
+    ET.SubElement(model, "pose").text = pose
+    ET.SubElement(model, "static").text = "true"
+    return ET.tostring(model, encoding="unicode")
 
 
 def moving_bodies(urdf: str) -> list[str]:
@@ -282,25 +329,28 @@ def _ref(joint: ET.Element, end: str) -> str:
 
 
 def _link(
-    body: _Body,
+    body: Body,
     at: F64,
     colors: Mapping[str | None, ET.Element | None],
     static: bool,
-    collide: bool,
+    collide: bool | str,
+    visible: bool,
 ) -> str:
     out = [f'<link name="{body.name}"><pose>{pose_text(at)}</pose>']
     if body.mass > 0.0 and not static:
         out.append(body.inertial())
     number = 0
+    solid = collide if isinstance(collide, str) else ""
+    kinds = (*(["collision"] if collide else []), *(["visual"] if visible else []))
     for part, link in body.parts:
-        for kind in ("collision", "visual"):
-            if kind == "collision" and not collide:
-                continue
+        for kind in kinds:
             for element in link.findall(kind):
                 geometry = element.find("geometry")
                 assert geometry is not None
                 number += 1
                 given = element.get("name", "")
+                if kind == "collision" and not given.startswith(solid):
+                    continue
                 where = pose_text(part @ frame(element))
                 out.append(
                     f'<{kind} name="{kind}_{number}"><pose>{where}</pose>{_geometry(geometry[0])}'
@@ -343,7 +393,7 @@ def colored(rgba: str) -> str:
     return f"<material><ambient>{rgba}</ambient><diffuse>{rgba}</diffuse></material>"
 
 
-def _joint(joint: ET.Element, parent: _Body, child: _Body) -> str:
+def _joint(joint: ET.Element, body: Body) -> str:
     kind, name = joint.get("type"), joint.get("name")
     axis, limit, dynamics = joint.find("axis"), joint.find("limit"), joint.find("dynamics")
     assert axis is not None
@@ -364,8 +414,8 @@ def _joint(joint: ET.Element, parent: _Body, child: _Body) -> str:
         )
     sdf_kind = "prismatic" if kind == "prismatic" else "revolute"
     return (
-        f'<joint name="{name}" type="{sdf_kind}"><parent>{parent.name}</parent>'
-        f"<child>{child.name}</child><axis>{''.join(inner)}</axis></joint>"
+        f'<joint name="{name}" type="{sdf_kind}"><parent>{body.parent}</parent>'
+        f"<child>{body.name}</child><axis>{''.join(inner)}</axis></joint>"
     )
 
 

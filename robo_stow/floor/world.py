@@ -5,7 +5,9 @@ Two dialects from one source. **Harmonic** (gz sim 8) carries its system plugins
 ``/model/NAME/joint/JOINT/cmd_pos``. **Classic** (gzserver 11) takes ``~/unit_NNNN/vel_cmd``; as its
 joints cannot be commanded over Gazebo's transport, lift and platform of a unit are rigid there and
 each body of an arm is a model of its own, which whoever runs the world moves
-(`robo_stow.gazebo.plant`). In both, pods are static models that are set where they belong.
+(`robo_stow.gazebo.plant`). In both, pods are static models that are set where they belong; in
+Classic their legs, which units can hit, are models apart (`feet_name`): a pod that is carried
+follows its unit late there and must be no obstacle.
 
 The world's frame is the building's: x east, y north, z from the dock floor.
 """
@@ -45,7 +47,7 @@ plugin sets the wheels' speed: this is what it pushes the unit with."""
 RIGID = ("lift_joint", "platform_joint")
 """Joints of a drive unit that Classic leaves rigid."""
 
-_SLAB = 0.2
+SLAB = 0.2
 """m, thickness of the storage floor."""
 _KERB = (0.05, 0.15)
 """m, width and height of the kerb round the floor."""
@@ -68,6 +70,11 @@ def pod_name(pod: int) -> str:
     return f"pod_{pod:05d}"
 
 
+def feet_name(pod: int) -> str:
+    """Name of the model of a pod's legs as obstacles, in a Classic world."""
+    return f"{pod_name(pod)}_feet"
+
+
 def arm_body_name(lifter: str, body: str) -> str:
     """Name of the model that is one body of an arm, in a Classic world."""
     return f"{lifter}_{body}"
@@ -76,10 +83,10 @@ def arm_body_name(lifter: str, body: str) -> str:
 def arm_frames(building: Building, site: LifterSite, joint: Joints) -> dict[str, F64]:
     """Frames F64[4, 4] of the links of a site's arm in the world, by link."""
     urdf = expand("robo_stow", lifter_arguments(building, site))
-    return place_arm(building, site, urdf, joint)
+    return arm_frames_of(building, site, urdf, joint)
 
 
-def place_arm(building: Building, site: LifterSite, urdf: str, joint: Joints) -> dict[str, F64]:
+def arm_frames_of(building: Building, site: LifterSite, urdf: str, joint: Joints) -> dict[str, F64]:
     """As `arm_frames`, with the arm's URDF at hand."""
     base = np.eye(4)
     base[:3, 3] = (site.base[0], site.base[1], building.levels[0].height)
@@ -114,7 +121,7 @@ def world_sdf(building: Building, seed: int, target: str, units: int | None = No
     parts += [_station(building, station) for station in building.stations]
     for site in building.lifters:
         parts += _lifter(building, site, harmonic)
-    parts += _pods(building, seed)
+    parts += _pods(building, seed, harmonic)
     parts += _units(building, seed, harmonic, building.units if units is None else units)
     parts.append("</world></sdf>")
     return '<?xml version="1.0"?>\n' + indented("".join(parts))
@@ -202,19 +209,21 @@ def _position_controller(model: str, joint: str, speed: float, start: float = 0.
     )
 
 
-def _pods(building: Building, seed: int) -> Iterator[str]:
+def _pods(building: Building, seed: int, harmonic: bool) -> Iterator[str]:
     urdf = expand("pod", {**pod_arguments(building), "detail": "false"})
     cells = pod_cells(building, seed)
     x, y = building.grid.xy(cells)
     z = storage_height(building)
     for pod in range(len(cells)):
         pose = f"{x[pod]:g} {y[pod]:g} {z:g} 0 0 0"
-        yield to_sdf(urdf, pod_name(pod), pose=pose, static=True)
+        yield to_sdf(urdf, pod_name(pod), pose=pose, static=True, collide=harmonic)
+        if not harmonic:
+            yield to_sdf(urdf, feet_name(pod), pose=pose, static=True, collide="leg", visible=False)
 
 
 def _lifter(building: Building, site: LifterSite, harmonic: bool) -> Iterator[str]:
     urdf = expand("robo_stow", lifter_arguments(building, site))
-    parked = poses(building, site).parked
+    parked = poses(building, site).parked[-1]
     if harmonic:
         plugins = "".join(
             _position_controller(site.id, f"joint_{i}", speed, angle)
@@ -229,7 +238,7 @@ def _lifter(building: Building, site: LifterSite, harmonic: bool) -> Iterator[st
         )
         yield to_sdf(urdf, site.id, pose=pose, extra=anchor + plugins)
         return
-    frames = place_arm(building, site, urdf, parked)
+    frames = arm_frames_of(building, site, urdf, parked)
     for body in moving_bodies(urdf):
         yield to_sdf(
             urdf,
@@ -245,7 +254,16 @@ def _lifter(building: Building, site: LifterSite, harmonic: bool) -> Iterator[st
 
 
 def _station(building: Building, station: Station) -> str:
-    """Beside its work cell, on the side that is a wall; the person looks at the pod."""
+    x, y, yaw = station_place(building, station)
+    pose = f"{x:.4g} {y:.4g} {storage_height(building):g} 0 0 {yaw:.6g}"
+    return to_sdf(expand("station", {"kind": station.kind}), station.id, pose=pose, static=True)
+
+
+def station_place(building: Building, station: Station) -> tuple[float, float, float]:
+    """World x, y (m) of a station's desk and the yaw (rad) in which its person looks at the pod.
+
+    Beside its work cell, on the side that is a wall.
+    """
     grid = building.grid
     walls = [
         heading
@@ -263,11 +281,8 @@ def _station(building: Building, station: Station) -> str:
     x, y = (float(v[0]) for v in grid.xy(np.array([station.cell], np.int32)))
     yaw = YAW[heading]
     away = grid.pitch / 2 + 0.5
-    pose = (
-        f"{x + away * math.cos(yaw):.4g} {y + away * math.sin(yaw):.4g} "
-        f"{storage_height(building):g} 0 0 {math.remainder(yaw + math.pi, 2 * math.pi):.6g}"
-    )
-    return to_sdf(expand("station", {"kind": station.kind}), station.id, pose=pose, static=True)
+    turned = math.remainder(yaw + math.pi, 2 * math.pi)
+    return x + away * math.cos(yaw), y + away * math.sin(yaw), turned
 
 
 def _ground(building: Building) -> str:
@@ -295,10 +310,10 @@ def _storage_floor(building: Building) -> str:
     width, height, pitch = grid.width, grid.height, grid.pitch
     out = ['<model name="storage_floor"><static>true</static><link name="floor">']
     # One box: wheels must not meet seams.
-    size = (width * pitch, height * pitch, _SLAB)
+    size = (width * pitch, height * pitch, SLAB)
     out.append(
-        f'<collision name="slab"><pose>{size[0] / 2:g} {size[1] / 2:g} {top - _SLAB / 2:g} 0 0 0'
-        f"</pose><geometry><box><size>{size[0]:g} {size[1]:g} {_SLAB:g}</size></box></geometry>"
+        f'<collision name="slab"><pose>{size[0] / 2:g} {size[1] / 2:g} {top - SLAB / 2:g} 0 0 0'
+        f"</pose><geometry><box><size>{size[0]:g} {size[1]:g} {SLAB:g}</size></box></geometry>"
         "</collision>"
     )
     kind = grid.kind.reshape(height, width)
@@ -307,14 +322,14 @@ def _storage_floor(building: Building) -> str:
         for first, end in _runs(kind[row]):
             color = _FLOOR.get(CellKind(int(kind[row, first])))
             if color is not None:
-                at = ((first + end) / 2 * pitch, y, top - _SLAB / 2)
-                size = ((end - first) * pitch, pitch, _SLAB)
+                at = ((first + end) / 2 * pitch, y, top - SLAB / 2)
+                size = ((end - first) * pitch, pitch, SLAB)
                 out.append(_box(f"cells_{row}_{first}", at, size, color))
     xs, ys = grid.xy(np.flatnonzero(grid.kind != CellKind.WALL).astype(np.int32))
     for i in range(len(xs)):
         at = (float(xs[i]), float(ys[i]), top)
         out.append(_box(f"fiducial_{i}", at, (0.08, 0.08, 0.001), "0.1 0.1 0.1 1"))
-    for i, (middle, sides) in enumerate(_kerbs(building)):
+    for i, (middle, sides) in enumerate(kerbs(building)):
         out.append(_box(f"kerb_{i}", middle, sides, "0.93 0.72 0.20 1", collide=True))
     if top > 1.0:
         edge = 0.5 * pitch
@@ -322,9 +337,9 @@ def _storage_floor(building: Building) -> str:
             for j, py in enumerate(np.linspace(edge, height * pitch - edge, 4)):
                 cell = int(grid.cell_at(np.array([px]), np.array([py]))[0])
                 if grid.kind[cell] != CellKind.WALL:
-                    at = (float(px), float(py), (top - _SLAB) / 2)
+                    at = (float(px), float(py), (top - SLAB) / 2)
                     out.append(
-                        _box(f"pillar_{i}_{j}", at, (0.3, 0.3, top - _SLAB), "0.5 0.53 0.56 1")
+                        _box(f"pillar_{i}_{j}", at, (0.3, 0.3, top - SLAB), "0.5 0.53 0.56 1")
                     )
     out.append("</link></model>")
     return "".join(out)
@@ -337,7 +352,7 @@ def _runs(row: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from zip(edges[:-1], edges[1:], strict=True)
 
 
-def _kerbs(building: Building) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
+def kerbs(building: Building) -> Iterator[tuple[tuple[float, ...], tuple[float, ...]]]:
     """Middle and size of the kerbs along all borders between floor and wall."""
     grid, pitch = building.grid, building.grid.pitch
     floor = np.pad(grid.kind.reshape(grid.height, grid.width) != CellKind.WALL, 1)

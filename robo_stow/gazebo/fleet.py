@@ -15,7 +15,7 @@ from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.floor.urdf import drive_unit_arguments, expand, to_sdf
 from robo_stow.floor.world import RIGID, STEP
 from robo_stow.gazebo.scene import Scene
-from robo_stow.messages import I32, U8, Action, FleetState, Load, PodPlaces, Release
+from robo_stow.messages import I32, U8, Action, FleetState, Load, PodPlaces, Release, UnitStatus
 
 F64 = NDArray[np.float64]
 
@@ -25,6 +25,8 @@ LEASH = (0.05, 0.15, 0.35)
 """m along the path, m across it and rad that a unit may be off; beyond, its reference waits."""
 SIGHT = 0.09
 """m from a fiducial's middle within which the camera sees it."""
+EXPECTED = 0.045
+"""m from a fiducial's middle, by its own reckoning, within which a unit must see it."""
 SIGHT_NOISE = (0.001, 0.002)
 """Standard deviation of a sight, m and rad."""
 AT_REST = (0.02, 0.03)
@@ -51,8 +53,13 @@ class GazeboFleet:
         seed: of batteries, start places and the camera's noise.
         scene: the world, with all units at their start places.
 
-    Public: as `DriveUnits`; ``passing`` and ``standing``, true distances (m) from the reference
-    whenever a unit passed a cell's centre, and from the centre whenever it stood at one.
+    A unit that should see a fiducial and does not (it was pushed, or its wheels slipped) has lost
+    its place: it stops and is out of order (`UnitStatus.DEAD`) until it is reset.
+
+    Public: as `DriveUnits`; ``held`` Bools[n], units that must wait where they are; ``lost``, the
+    units that have lost their places, in order; ``passing`` and ``standing``, true distances (m)
+    from the reference whenever a unit passed a cell's centre, and from the centre whenever it
+    stood at one.
     """
 
     first_unit = 0
@@ -102,6 +109,8 @@ class GazeboFleet:
         self._own = _body(building)
         self._side = building.pod.size
         self._weighed = np.zeros(n)
+        self.held = np.zeros(n, np.bool_)
+        self.lost: list[int] = []
         self.passing: list[float] = []
         self.standing: list[float] = []
 
@@ -146,7 +155,7 @@ class GazeboFleet:
             load=self.load.copy(),
             load_id=self.load_id.copy(),
             battery=np.array([s.battery[0] for s in of], np.float32),
-            status=np.array([s.status[0] for s in of], np.uint8),
+            status=self._status(),
         )
 
     def delay(self, unit: int, number: int, seconds: float) -> None:
@@ -156,14 +165,17 @@ class GazeboFleet:
     def stop(self, unit: int) -> None:
         """As `DriveUnits.stop`."""
         self._books[unit].stop(unit)
+        self._renew(unit)
 
     def kill(self, unit: int) -> None:
         """As `DriveUnits.kill`."""
         self._books[unit].kill(unit)
+        self._renew(unit)
 
     def reset(self, unit: int, charge: float | None = None) -> None:
         """As `DriveUnits.reset`."""
         self._books[unit].reset(unit, charge)
+        self._renew(unit)
 
     def keep_out(self, cells: I32) -> None:
         """As `DriveUnits.keep_out`."""
@@ -181,12 +193,19 @@ class GazeboFleet:
         self._books[unit].unload_pallet(unit)
         self._note()
 
+    def _status(self) -> U8:
+        return np.array([state.status[0] for state in self._states], np.uint8)
+
+    def _renew(self, unit: int) -> None:
+        self._books[unit].step(0.0)
+        self._states[unit] = self._books[unit].states(0.0)
+
     # --- wheels --------------------------------------------------------------------------------
 
     def _tick(self) -> list[tuple[int, Action]]:
         scene, tracking, before = self._scene, self._tracking, self._ref.copy()
         off = np.abs(tracking.error(before[0], before[1], before[2]))
-        leash = (off <= np.array(LEASH)[:, None]).all(axis=0)
+        leash = (off <= np.array(LEASH)[:, None]).all(axis=0) & ~self.held
         done = [int(state.done[0]) for state in self._states]
         failures: list[tuple[int, Action]] = []
         for u in np.flatnonzero(leash).tolist():
@@ -196,9 +215,12 @@ class GazeboFleet:
         way = self._ref - before
         cos, sin = np.cos(before[2]), np.sin(before[2])
         speed = (cos * way[0] + sin * way[1]) / PERIOD
-        scene.drive(
-            *tracking.command(before[0], before[1], before[2], speed, wrap(way[2]) / PERIOD, PERIOD)
+        v, w = tracking.command(
+            before[0], before[1], before[2], speed, wrap(way[2]) / PERIOD, PERIOD
         )
+        braked = ~way.any(axis=0) & (self._status() == UnitStatus.DEAD)
+        v[braked] = w[braked] = 0.0
+        scene.drive(v, w)
         x, y, yaw = scene.x.copy(), scene.y.copy(), scene.yaw.copy()
         scene.step(round(PERIOD / STEP))
         self._speed = np.hypot(scene.x - x, scene.y - y) / PERIOD
@@ -211,11 +233,17 @@ class GazeboFleet:
         return failures
 
     def _see(self) -> None:
-        scene, grid = self._scene, self._grid
+        scene, grid, tracking = self._scene, self._grid, self._tracking
         x, y = grid.xy(grid.cell_at(scene.x, scene.y))
         seen = np.hypot(scene.x - x, scene.y - y) <= SIGHT
+        x, y = grid.xy(grid.cell_at(tracking.x, tracking.y))
+        expected = np.hypot(tracking.x - x, tracking.y - y) <= EXPECTED
+        missed = expected & ~seen & (self._status() != UnitStatus.DEAD)
+        for unit in np.flatnonzero(missed).tolist():
+            self.lost.append(unit)
+            self.kill(unit)
         noise = self._rng.standard_normal((3, self.n))
-        self._tracking.sight(
+        tracking.sight(
             seen,
             scene.x + SIGHT_NOISE[0] * noise[0],
             scene.y + SIGHT_NOISE[0] * noise[1],

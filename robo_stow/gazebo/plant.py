@@ -9,31 +9,42 @@ import numpy as np
 
 from robo_stow.floor.building import Building
 from robo_stow.floor.urdf import expand, lifter_arguments, moving_bodies, to_sdf
-from robo_stow.floor.world import arm_body_name, place_arm, pod_name, storage_height, world_sdf
+from robo_stow.floor.world import (
+    arm_body_name,
+    arm_frames_of,
+    feet_name,
+    pod_name,
+    storage_height,
+    world_sdf,
+)
 from robo_stow.gazebo.fleet import GazeboFleet
 from robo_stow.gazebo.scene import Scene
 from robo_stow.gazebo.server import Server
 from robo_stow.lifter.kinematics import DECK, POCKET, Joints
 from robo_stow.messages import (
+    Alarm,
     LifterFeedback,
     LiftResult,
     Load,
     Message,
     PalletArrived,
 )
+from robo_stow.sim.entities import RAISED
 from robo_stow.sim.plant import Plant, start_charge
 
-RAISED = 0.06
-"""m by which a unit lifts its load."""
+OUT_OF_THE_WAY = 20.0
+"""m below the floor to which the legs of a carried pod go, as obstacles."""
 
 
 class GazeboPlant:
     """As `robo_stow.sim.plant.Plant`, with a gzserver of its own for what moves.
 
-    Physical: drive units (wheels, floor, kerbs, legs of pods in their way, the mass of what they
-    carry). Set where they belong ten times a second: pods and pallets on units, pallets on the
-    fork, bodies of the arms. People, packers, arrivals, batteries and faults are those of the
-    embedded plant. Steps are lock-step: Gazebo waits for us between them.
+    Physical: drive units (wheels, floor, kerbs, legs of standing pods in their way, the mass of
+    what they carry). Set where they belong ten times a second: pods and pallets on units, pallets
+    on the fork, bodies of the arms. Gazebo does so up to 0.2 s of wall time late, so the legs of a
+    pod that is carried are no obstacle, and its unit waits until they are out of its way. People,
+    packers, arrivals, batteries and faults are those of the embedded plant. Steps are lock-step:
+    Gazebo waits for us between them.
 
     Args:
         building: the site.
@@ -72,6 +83,7 @@ class GazeboPlant:
         self._gripped: dict[str, bool] = dict.fromkeys(self._sites, False)
         self._turn: dict[str, float] = {}  # pallet: yaw
         self._pallet_on: dict[int, str] = {}
+        self._told = 0  # of the units that were lost
 
     def close(self) -> None:
         """End Gazebo."""
@@ -100,6 +112,10 @@ class GazeboPlant:
                 self._show_arm(message)
         self._show_loads()
         self.fleet.weigh()
+        for unit in self.fleet.lost[self._told :]:
+            name = self._building.unit_name(unit)
+            said.append(Alarm(now, "sim", "plant", f"{name} has lost its place and stands"))
+        self._told = len(self.fleet.lost)
         return said
 
     def figures(self, simulated: float, wall: float) -> dict[str, Any]:
@@ -108,6 +124,7 @@ class GazeboPlant:
         return {
             "position_error_mm": _spread(self.fleet.standing),
             "passing_error_mm": _spread(self.fleet.passing),
+            "units_lost": len(self.fleet.lost),
             "real_time_factor": round(simulated / wall, 2) if wall > 0 else 0.0,
             "gazebo_real_time_factor": round(simulated / physics, 2) if physics > 0 else 0.0,
         }
@@ -115,7 +132,7 @@ class GazeboPlant:
     # --- pallets and arms ----------------------------------------------------------------------
 
     def _arrive(self, pallet: PalletArrived) -> None:
-        if self._docked.get(pallet.lifter) == pallet.pallet:
+        if pallet.lifter not in self._sites or self._docked.get(pallet.lifter) == pallet.pallet:
             return
         self._docked[pallet.lifter] = pallet.pallet
         site = self._sites[pallet.lifter]
@@ -128,7 +145,7 @@ class GazeboPlant:
     def _show_arm(self, feedback: LifterFeedback) -> None:
         name, q = feedback.lifter, feedback.joint
         joint: Joints = (q[0], q[1], q[2], q[3], q[4], q[5])
-        frames = place_arm(self._building, self._sites[name], self._arms[name], joint)
+        frames = arm_frames_of(self._building, self._sites[name], self._arms[name], joint)
         for body in self._bodies[name][1:]:
             self.scene.place_frame(arm_body_name(name, body), frames[body])
         pallet = self._docked.get(name)
@@ -164,6 +181,10 @@ class GazeboPlant:
             pod, was = int(fleet.load_id[unit]), int(self._carried[unit])
             if was >= 0 and was != pod:
                 self._set(pod_name(was), self._at(unit, 0.0), 0.0)
+                scene.place(feet_name(was), self._at(unit, 0.0), 0.0)
+            if pod >= 0 and was != pod:
+                scene.place(feet_name(pod), self._at(unit, -OUT_OF_THE_WAY), 0.0, watch=True)
+            fleet.held[unit] = pod >= 0 and not scene.arrived(feet_name(pod))
             if pod >= 0:
                 self._set(pod_name(pod), self._at(unit, RAISED - 0.03), 0.0)
             self._carried[unit] = pod

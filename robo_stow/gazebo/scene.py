@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,17 @@ F64 = NDArray[np.float64]
 
 PATIENCE = 60.0
 """s of wall time for a step of the world, a spawn or a question."""
+REPEAT = 1.0
+"""s of wall time after which a model that did not get to its place is sent there again."""
 _EMPTY = 40
 """Bytes below which a message of poses holds none."""
+
+
+@dataclass(slots=True)
+class _Placing:
+    at: tuple[float, float, float]
+    command: Any
+    sent: float  # s, monotonic
 
 
 class Scene:
@@ -52,6 +62,8 @@ class Scene:
         self._answers: dict[int, Any] = {}
         self._asked = 0
         self._idle = True  # nothing was sent since the last step
+        self._ahead = 0  # physics steps made that were not asked for yet
+        self._awaited: dict[str, _Placing] = {}
         transport.subscribe("~/pose/local/info", "PosesStamped", self._on_poses)
         transport.subscribe("~/response", "Response", self._on_response)
         self._control = transport.advertise_to_server("~/world_control", "WorldControl")
@@ -75,6 +87,20 @@ class Scene:
         """
         began = time.perf_counter()
         self._settle()
+        due, self._ahead = count - self._ahead, max(0, self._ahead - count)
+        if due > 0:
+            fresh = self._advance(due)
+            while not fresh:
+                self._ahead += 1
+                fresh = self._advance(1)
+        self.wall_seconds += time.perf_counter() - began
+
+    def _advance(self, count: int) -> bool:
+        """Make physics steps; returns whether the poses after the last one are known.
+
+        A paused world sends empty messages without pause, and its queue of 10 forgets the oldest
+        when its sender is late: now and then that are the last poses of a step.
+        """
         self.steps += count
         end = self.steps * STEP - STEP / 2
         self._control.publish(message("WorldControl", multi_step=count))
@@ -83,8 +109,7 @@ class Scene:
         except GazeboError as error:
             raise self._failure(error) from None
         frames, self._frames = self._frames, []
-        self._look(frames)
-        self.wall_seconds += time.perf_counter() - began
+        return self._look(frames, end)
 
     def _settle(self) -> None:
         """Wait until the server has taken what was sent before.
@@ -103,12 +128,25 @@ class Scene:
             self._frames.append(data)
         self._latest = data
 
-    def _look(self, frames: list[bytes]) -> None:
-        """Take over the newest pose of every unit that has moved."""
+    def _look(self, frames: list[bytes], end: float) -> bool:
+        """Take over the newest pose of every unit, and what has arrived.
+
+        Returns:
+            Whether all poses are of the time ``end`` (s) or later.
+        """
+        for data in frames if self._awaited else ():
+            if any(name.encode() in data for name in self._awaited):
+                for pose in parse("PosesStamped", data).pose:
+                    wanted = self._awaited.get(pose.name)
+                    at = pose.position
+                    if wanted is not None and math.dist(wanted.at, (at.x, at.y, at.z)) < 1e-6:
+                        del self._awaited[pose.name]
         seen: set[int] = set()
         two_pi = 2 * math.pi
+        fresh = 0
         for data in reversed(frames):
             poses = parse("PosesStamped", data).pose
+            late = _stamp(data) < end
             i = 0
             while i < len(poses):
                 unit = self._unit.get(poses[i].name)
@@ -116,6 +154,7 @@ class Scene:
                 if unit is None or unit in seen:
                     continue
                 seen.add(unit)
+                fresh += not late
                 model = poses[i - 1]
                 at, q = model.position, model.orientation
                 self.x[unit], self.y[unit], self.z[unit] = at.x, at.y, at.z
@@ -134,6 +173,7 @@ class Scene:
                     i += 1
             if len(seen) == len(self._unit):
                 break
+        return fresh == len(self._unit)
 
     # --- units ---------------------------------------------------------------------------------
 
@@ -163,9 +203,27 @@ class Scene:
 
     # --- everything else -----------------------------------------------------------------------
 
-    def place(self, model: str, at: tuple[float, float, float], yaw: float) -> None:
-        """Set a model down upright at ``at`` (m)."""
-        self._modify.publish(message("Model", name=model, pose=_pose(at, yaw)))
+    def place(
+        self, model: str, at: tuple[float, float, float], yaw: float, *, watch: bool = False
+    ) -> None:
+        """Set a model down upright at ``at`` (m); Gazebo does it up to 0.2 s of wall time later.
+
+        With ``watch``, `arrived` tells when it has.
+        """
+        command = message("Model", name=model, pose=_pose(at, yaw))
+        if watch:
+            self._awaited[model] = _Placing(at, command, time.monotonic())
+        self._modify.publish(command)
+
+    def arrived(self, model: str) -> bool:
+        """Whether Gazebo has set a model where it was placed last with ``watch``."""
+        placing = self._awaited.get(model)
+        if placing is None:
+            return True
+        if time.monotonic() - placing.sent > REPEAT:  # the answer got lost
+            placing.sent = time.monotonic()
+            self._modify.publish(placing.command)
+        return False
 
     def place_frame(self, model: str, frame: F64) -> None:
         """Set a model to a frame F64[4, 4]."""

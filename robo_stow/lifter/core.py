@@ -14,6 +14,7 @@ from robo_stow.floor.building import Building, LifterSite
 from robo_stow.lifter.kinematics import Joints, poses
 from robo_stow.messages import (
     Alarm,
+    DriveStatus,
     FleetState,
     LifterCommand,
     LifterFeedback,
@@ -77,6 +78,13 @@ _PHASE = {
 }
 
 
+_HALTS = {
+    DriveStatus.STOPPED: ("estop", "emergency stop"),
+    DriveStatus.NO_POWER: ("power", "drives without power"),
+}
+"""Kind and text of the alarm."""
+
+
 class LifterCore:
     """State machine of one lifter.
 
@@ -92,6 +100,10 @@ class LifterCore:
     **Load.** A pallet declared above the rated load is refused untouched. One that is gripped is
     lifted a little and weighed; if it exceeds the rating or differs from its declaration, it is
     put down again and refused.
+
+    **Stops.** While the drives report an emergency stop or no power (brakes hold arm and load, the
+    gripper stays closed) nothing is commanded. After they have been reset by hand the last command
+    is given again, an opening only to a unit that is in place.
 
     After a restart with a load in the gripper nothing is opened: the lift goes on with the first
     request whose declared weight fits the load.
@@ -132,12 +144,13 @@ class LifterCore:
                     self._watch(message)
             elif isinstance(message, LifterFeedback):
                 if message.lifter == self.site.id:
-                    self._hear(message)
+                    self._hear(now, message, out)
             elif isinstance(message, LiftRequest) and message.lifter == self.site.id:
                 self._ask(now, message, out)
-        if self._feedback is not None and (self._request is not None or self._queue):
-            self._advance(now, out)
-        self._repeat(now, out)
+        if not self._halted:
+            if self._feedback is not None and (self._request is not None or self._queue):
+                self._advance(now, out)
+            self._repeat(now, out)
         self._publish(now, out)
         return out
 
@@ -150,11 +163,21 @@ class LifterCore:
             return -math.inf
         return self._published.stamp + 1.0
 
+    @property
+    def _halted(self) -> bool:
+        return self._feedback is not None and self._feedback.status is not DriveStatus.OK
+
     # --- what comes in -------------------------------------------------------------------------
 
-    def _hear(self, feedback: LifterFeedback) -> None:
+    def _hear(self, now: float, feedback: LifterFeedback, out: list[Message]) -> None:
         if self._feedback is not None and feedback.stamp < self._feedback.stamp:
             return
+        was = DriveStatus.OK if self._feedback is None else self._feedback.status
+        if feedback.status is not was:
+            if feedback.status is not DriveStatus.OK:
+                kind, why = _HALTS[feedback.status]
+                self._alarm(now, kind, f"{why}; holds {feedback.load:.0f} kg", out)
+            self._issued, self._sent = now, -math.inf  # what was pending is commanded again
         self._feedback = feedback
         # A controller that restarts numbers on from where its drives are.
         self._sequence = max(self._sequence, feedback.sequence)
@@ -229,11 +252,11 @@ class LifterCore:
                 if self._unit_in_place(now):
                     self._send(now, self._poses.handoff, out)
                 elif self._unit_left(now):
-                    self._enter(now, _Stage.SWING, [self._poses.above], out)
+                    self._enter(now, _Stage.SWING, [self._poses.above[-1]], out)
                 return
             elif not self._completed():
                 if self._stage is _Stage.OPEN and self._unit_left(now) and self._still_closed():
-                    self._enter(now, _Stage.SWING, [self._poses.above], out)
+                    self._enter(now, _Stage.SWING, [self._poses.above[-1]], out)
                 return
             elif self._path:
                 self._send(now, self._path.pop(0), out)
@@ -260,14 +283,14 @@ class LifterCore:
         self._refusal = ""
         self._forget_unit()
         column = feedback.joint[0]
-        if held > 0.0 and abs(column - at.above[0]) < abs(column - at.raised[0]):
-            self._enter(now, _Stage.SWING, [at.above], out)
+        if held > 0.0 and abs(column - at.above[-1][0]) < abs(column - at.raised[-1][0]):
+            self._enter(now, _Stage.SWING, [at.above[-1]], out)
         elif held > 0.0:
-            self._enter(now, _Stage.RAISE, [at.raised], out)
+            self._enter(now, _Stage.RAISE, list(at.raised), out)
         elif feedback.gripper_closed and math.dist(feedback.joint, at.insert[-1]) < 0.01:
             self._enter(now, _Stage.WEIGH, [at.weighing], out)
         else:
-            self._enter(now, _Stage.APPROACH, [at.before], out)
+            self._enter(now, _Stage.APPROACH, list(at.approach), out)
         return True
 
     def _leave(self, now: float, out: list[Message]) -> bool:
@@ -286,19 +309,21 @@ class LifterCore:
             if self._refusal:
                 self._enter(now, _Stage.PUT_BACK, [at.insert[-1]], out)
             else:
-                self._enter(now, _Stage.RAISE, [at.raised], out)
+                self._enter(now, _Stage.RAISE, list(at.raised), out)
         elif stage is _Stage.PUT_BACK:
             self._enter(now, _Stage.LET_GO, [at.insert[-1]], out)
         elif stage is _Stage.LET_GO:
-            self._enter(now, _Stage.BACK_OUT, [*at.insert[-2::-1], at.before, at.parked], out)
+            self._enter(
+                now, _Stage.BACK_OUT, [*at.insert[-2::-1], *at.approach[::-1], at.parked[-1]], out
+            )
         elif stage is _Stage.RAISE:
-            self._enter(now, _Stage.SWING, [at.above], out)
+            self._enter(now, _Stage.SWING, list(at.above), out)
         elif stage is _Stage.SWING:
             if self._feedback.load < 0.5 * request.weight:
                 reason = f"lost the load: {self._feedback.load:.0f} kg left in the gripper"
                 self._alarm(now, "load", f"{request.pallet}: {reason}", out)
                 self._answer(now, request, False, reason, out)
-                self._enter(now, _Stage.RETURN, [at.parked], out)
+                self._enter(now, _Stage.RETURN, list(at.parked), out)
             else:
                 self._enter(now, _Stage.WAIT, [], out)
         elif stage is _Stage.LOWER:
@@ -307,7 +332,7 @@ class LifterCore:
             self._enter(now, _Stage.WITHDRAW, list(at.withdraw), out)
         elif stage is _Stage.WITHDRAW:
             self._answer(now, request, True, "", out)
-            self._enter(now, _Stage.RETURN, [at.parked], out)
+            self._enter(now, _Stage.RETURN, list(at.parked), out)
         else:  # RETURN, BACK_OUT
             if stage is _Stage.BACK_OUT:
                 self._answer(now, request, False, self._refusal, out)
@@ -414,7 +439,7 @@ class LifterCore:
     def _publish(self, now: float, out: list[Message]) -> None:
         last, request = self._published, self._request
         phase = _PHASE[self._stage]
-        if self._alarmed and self._stage is not _Stage.WAIT:
+        if self._halted or (self._alarmed and self._stage is not _Stage.WAIT):
             phase = LiftPhase.FAULT
         pallet, unit = ("", -1) if request is None else (request.pallet, request.unit)
         if (

@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ WEIGHING = 0.15
 """m a pallet is lifted off the dock to weigh it."""
 INSERTION = 1.1
 """m the fork backs out to be clear of a pallet."""
+SWING = 1.7
+"""m from the arm's axis to which a load is drawn in to swing round, when it can be."""
 
 _EPS = 1e-9
 
@@ -151,12 +154,12 @@ def inverse(position: F64, rotation: F64, near: Joints) -> Joints | None:
 class Poses:
     """Joint targets (rad) of one site's lift cycle, in the order in which they are passed."""
 
-    parked: Joints  # in front of the dock position, as high as the hand-off
-    before: Joints  # in front of the pallet, fork at the height of its pockets
+    parked: tuple[Joints, ...]  # drawn in, and round to the dock; the last is where it parks
+    approach: tuple[Joints, ...]  # down in front of the pallet, fork at the height of its pockets
     insert: tuple[Joints, ...]  # into the pallet that stands at the dock
     weighing: Joints  # pallet a little off the floor
-    raised: Joints  # above the dock position, as high as the hand-off
-    above: Joints  # over the hand-off, clear of a unit
+    raised: tuple[Joints, ...]  # as high as the hand-off, drawn in to swing round
+    above: tuple[Joints, ...]  # round to over the hand-off, clear of a unit
     handoff: Joints  # pallet on the deck of the unit
     withdraw: tuple[Joints, ...]  # out of the pallet on the unit
 
@@ -222,6 +225,12 @@ def _fork_yaws(point: F64) -> list[float]:
     return sorted(square, key=lambda yaw: round(abs(_wrap(yaw - radial)), 9))
 
 
+def _tuck(point: F64, yaw: float) -> float:
+    """How far (m) a load at a point can be drawn back along a fork in direction ``yaw``."""
+    outward = float(point[0]) * math.cos(yaw) + float(point[1]) * math.sin(yaw)
+    return max(0.0, outward - SWING)
+
+
 def poses(building: Building, site: LifterSite) -> Poses:
     """Joint targets with which the arm of a site lifts pallets from its dock to its hand-off.
 
@@ -247,34 +256,37 @@ def poses(building: Building, site: LifterSite) -> Poses:
             f"and must come {INSERTION} m nearer to draw its fork out",
         )
 
-    def at_dock(yaw: float) -> tuple[Joints, Joints, tuple[Joints, ...], Joints, Joints]:
+    def at_dock(yaw: float) -> tuple[Joints, tuple[Joints, ...], Any, Joints]:
         arm = _Arm((math.atan2(dock[1], dock[0]), 0.5, -2.0, 0.0, 1.5, 0.0))
         return (
-            arm.to(dock, yaw, INSERTION, rise),
-            arm.to(dock, yaw, INSERTION),
+            arm.to(dock, yaw, _tuck(dock, yaw), rise),
+            tuple(arm.to(dock, yaw, INSERTION, up) for up in (rise / 3, 0.0)),
             arm.slide(dock, yaw, INSERTION, 0.0),
             arm.to(dock, yaw, 0.0, WEIGHING),
-            arm.to(dock, yaw, 0.0, rise),
         )
 
-    def at_handoff(yaw: float, raised: Joints) -> tuple[Joints, Joints, tuple[Joints, ...]]:
+    def at_handoff(yaw: float, raised: Joints) -> tuple[tuple[Joints, ...], Joints, Any]:
         arm = _Arm(_joints((math.atan2(handoff[1], handoff[0]), *raised[1:])))
         return (
-            arm.to(handoff, yaw, 0.0, CLEARANCE),
+            (
+                arm.to(handoff, yaw, _tuck(handoff, yaw), CLEARANCE),
+                arm.to(handoff, yaw, 0.0, CLEARANCE),
+            ),
             arm.to(handoff, yaw),
             arm.slide(handoff, yaw, 0.0, INSERTION),
         )
 
     for yaw in _fork_yaws(dock):
         with contextlib.suppress(_OutOfReachError):
-            lift = at_dock(yaw)
+            raised, approach, insert, weighing = at_dock(yaw)
             break
     else:
         raise unreachable("dock", dock)
     for yaw in _fork_yaws(handoff):
         with contextlib.suppress(_OutOfReachError):
-            place = at_handoff(yaw, lift[-1])
+            above, down, withdraw = at_handoff(yaw, raised)
             break
     else:
         raise unreachable("cell", handoff)
-    return Poses(*lift, *place)
+    parked = (above[0], raised)
+    return Poses(parked, approach, insert, weighing, (raised,), above, down, withdraw)

@@ -15,7 +15,8 @@ from robo_stow.lifter.kinematics import (
     handoff_point,
     poses,
 )
-from robo_stow.messages import LifterCommand, LifterFeedback
+from robo_stow.lifter.trajectory import Planner, Trajectory
+from robo_stow.messages import DriveStatus, LifterCommand, LifterFeedback
 
 STALE = 1.0
 """s; a command that was this long under way is not obeyed (its sender sends it again)."""
@@ -25,48 +26,10 @@ NEAR = 0.1
 """m within which the fork counts as at the dock or the hand-off."""
 CELL_NOISE = 0.001
 """Standard deviation of the load cell, share of the load."""
-
-
-class JointMove:
-    """All joints from one position to another, together, with trapezoidal speed.
-
-    The joints share one time law; no joint exceeds its speed or acceleration (SI, rad), both
-    scaled by ``scale``.
-    """
-
-    def __init__(
-        self,
-        start: Joints,
-        end: Joints,
-        speed: tuple[float, ...],
-        acceleration: tuple[float, ...],
-        scale: float,
-    ) -> None:
-        self._start, self._end = start, end
-        way = [abs(b - a) for a, b in zip(start, end, strict=True)]
-        moving = [i for i, w in enumerate(way) if w > 0.0]
-        if not moving:
-            self.duration = self._up = self._rate = self._slope = 0.0
-            return
-        rate = min(speed[i] / way[i] for i in moving) * scale
-        slope = min(acceleration[i] / way[i] for i in moving) * scale
-        rate = min(rate, math.sqrt(slope))  # shares of the way: 1 in all
-        self._rate, self._slope, self._up = rate, slope, rate / slope
-        self.duration = 1.0 / rate + self._up
-
-    def at(self, time: float) -> Joints:
-        """Joint positions ``time`` s after the start."""
-        if time >= self.duration:
-            return self._end
-        left = self.duration - time
-        if time < self._up:
-            share = 0.5 * self._slope * time * time
-        elif left < self._up:
-            share = 1.0 - 0.5 * self._slope * left * left
-        else:
-            share = self._rate * (time - 0.5 * self._up)
-        q = [a + share * (b - a) for a, b in zip(self._start, self._end, strict=True)]
-        return q[0], q[1], q[2], q[3], q[4], q[5]
+BRAKING = {DriveStatus.STOPPED: 0.4, DriveStatus.NO_POWER: 0.2}
+"""s from full speed to rest: controlled after an emergency stop, by the brakes without power."""
+STANDBY = 1500.0
+"""W that drives, brakes and controller always take. Assumed."""
 
 
 class LifterDrives:
@@ -75,8 +38,11 @@ class LifterDrives:
     A command moves the joints to their targets, then the gripper. A newer command is begun when
     the one under way is finished; repetitions of the last one are answered with its feedback.
 
-    Public: ``at_dock`` and ``gripped``, the weights (kg) of the pallet at the dock and in the
-    gripper, 0 for none.
+    After `stop` or `cut_power` the arm comes to rest on its path, the brakes hold it, the gripper
+    stays as it is, and what was commanded is forgotten. Only `reset`, with power, ends that.
+
+    Public: ``status``; ``at_dock`` and ``gripped``, the weights (kg) of the pallet at the dock and
+    in the gripper, 0 for none.
     """
 
     def __init__(self, building: Building, site: LifterSite, seed: int, index: int) -> None:
@@ -86,20 +52,27 @@ class LifterDrives:
         self._base = np.array(site.base, np.float64)
         self._dock = np.array(site.dock) + (0.0, 0.0, POCKET)
         self._handoff = handoff_point(building, site) + (0.0, 0.0, POCKET)
-        self._joint: Joints = poses(building, site).parked
+        self._joint: Joints = poses(building, site).parked[-1]
         self._closed = False
         self.at_dock = 0.0
         self.gripped = 0.0
         self._sequence = 0
         self._active: LifterCommand | None = None
         self._next: LifterCommand | None = None
-        self._move: JointMove | None = None
-        self._began = 0.0
+        self._planner = Planner(building, site)
+        self._move: Trajectory | None = None
+        self._spent = 0.0  # s of the move, and of the grip after it
+        self._pace = 1.0  # of time along the move; less while braking
+        self._now: float | None = None
+        self._energy = 0.0
+        self.status = DriveStatus.OK
         self._reported = -math.inf
         self._answer = True
 
     def command(self, now: float, command: LifterCommand) -> None:
         """Take a command; stale and outdated ones are not obeyed."""
+        if self.status is not DriveStatus.OK:
+            return
         newest = self._next or self._active
         last = self._sequence if newest is None else newest.sequence
         if command.sequence == self._sequence:
@@ -114,6 +87,28 @@ class LifterDrives:
             return -math.inf
         return self._reported + HEARTBEAT
 
+    def stop(self) -> None:
+        """Emergency stop."""
+        if self.status is DriveStatus.OK:
+            self._halt(DriveStatus.STOPPED)
+
+    def cut_power(self) -> None:
+        """The supply fails."""
+        self._halt(DriveStatus.NO_POWER)
+
+    def restore_power(self) -> None:
+        """The supply is back; the drives wait for `reset`."""
+        if self.status is DriveStatus.NO_POWER:
+            self._halt(DriveStatus.STOPPED)
+
+    def reset(self) -> None:
+        """Somebody has seen that all is well; without power, or while braking, nothing happens."""
+        if self.status is DriveStatus.STOPPED and self._active is None:
+            self.status, self._pace, self._answer = DriveStatus.OK, 1.0, True
+
+    def _halt(self, status: DriveStatus) -> None:
+        self.status, self._next, self._answer = status, None, True
+
     def step(self, now: float) -> tuple[LifterFeedback | None, str]:
         """Move on to ``now`` (s).
 
@@ -122,18 +117,30 @@ class LifterDrives:
             a pallet that the gripper let go: "" (nothing), "docked", "handed over" or "dropped".
         """
         let_go = ""
+        passed = 0.0 if self._now is None else max(0.0, now - self._now)
+        self._now = now
+        if self.status is not DriveStatus.NO_POWER:
+            self._energy += STANDBY * passed / 3600.0
+        # A command that has just come in begins now.
+        left = 0.0 if self._active is None else passed
         while self._active is not None or self._next is not None:
             if self._active is None:
                 self._active, self._next = self._next, None
-                self._start(now)
+                self._start()
             command, move = self._active, self._move
             assert command is not None and move is not None
-            grip = self._spec.grip_time if command.gripper_closed != self._closed else 0.0
-            self._joint = move.at(now - self._began)
+            changing = command.gripper_closed != self._closed
+            whole = move.duration + (self._spec.grip_time if changing else 0.0)
+            before, left = self._spent, self._pass(left, whole)
+            self._energy += move.energy(self._spent) - move.energy(before)
+            self._joint = move.at(self._spent)
             self._answer = True
-            if now < self._began + move.duration + grip:
+            if self._pace == 0.0:
+                self._active = self._next = None
                 break
-            if command.gripper_closed != self._closed:
+            if self._spent < whole:
+                break
+            if changing:
                 let_go = self._grip(command.gripper_closed) or let_go
             self._sequence = command.sequence
             self._active = None
@@ -149,23 +156,35 @@ class LifterDrives:
                 joint=self._joint,
                 gripper_closed=self._closed,
                 load=self._weigh(),
+                status=self.status,
+                energy=self._energy,
             ),
             let_go,
         )
 
-    def _start(self, now: float) -> None:
+    def _start(self) -> None:
         assert self._active is not None
         q = self._active.joint
-        # Half as quick with the rated load.
-        scale = 1.0 - 0.5 * min(1.0, self._active.payload / self._spec.rated_load)
-        self._move = JointMove(
-            self._joint,
-            (q[0], q[1], q[2], q[3], q[4], q[5]),
-            self._spec.joint_speed,
-            self._spec.joint_acceleration,
-            scale,
+        self._move = self._planner.plan(
+            self._joint, (q[0], q[1], q[2], q[3], q[4], q[5]), self._active.payload
         )
-        self._began = now
+        self._spent = 0.0
+
+    def _pass(self, seconds: float, whole: float) -> float:
+        """Go on with the move, as long as it lasts; returns what is left of the time."""
+        braking = BRAKING.get(self.status)
+        if braking is None:
+            used = min(seconds, whole - self._spent)
+            self._spent = whole if used < seconds else self._spent + used
+            return seconds - used
+        used = min(seconds, self._pace * braking)
+        pace = max(0.0, self._pace - used / braking)
+        assert self._move is not None
+        self._spent += (self._pace + pace) / 2 * used
+        if self._spent > self._move.duration:  # stands; the gripper's time does not run
+            self._spent, pace = self._move.duration, 0.0
+        self._pace = pace if pace > 1e-9 else 0.0
+        return 0.0
 
     def _fork(self) -> NDArray[np.float64]:
         return forward(self._joint)[0] + self._base
