@@ -31,7 +31,7 @@ LIFTER = Argument("lifter", "", "id of the Robo-Stow; empty: the building's firs
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The lifter's node and its robot_state_publisher."""
+    """The lifter's node, the one to its ros2_control, and its robot_state_publisher."""
     return LaunchDescription(
         [
             *(argument.declare() for argument in (*COMMON, LIFTER, DESCRIPTION, HARDWARE, PLUGIN)),
@@ -61,6 +61,12 @@ def _start(context: LaunchContext) -> list:
                     (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
                     values={"lifter": chosen.id},
                     name=f"robo_stow_lifter_{chosen.id}",
+                ),
+                node(
+                    "lifter_drives",
+                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
+                    values={"lifter": chosen.id},
+                    name=f"lifter_drives_{chosen.id}",
                 ),
                 described("robo_stow", chosen.id, description),
             ]

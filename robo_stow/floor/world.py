@@ -286,7 +286,7 @@ def station_place(building: Building, station: Station) -> tuple[float, float, f
 
 
 def _ground(building: Building) -> str:
-    """Dock floor, below everything, and a marked place for the pallets of each arm."""
+    """Dock floor, below everything, and a table for the pallets of each arm."""
     grid = building.grid
     xs = [0.0, grid.width * grid.pitch, *(site.dock[0] for site in building.lifters)]
     ys = [0.0, grid.height * grid.pitch, *(site.dock[1] for site in building.lifters)]
@@ -299,7 +299,10 @@ def _ground(building: Building) -> str:
     ]
     for site in building.lifters:
         x, y, dock = site.dock
-        out.append(_box(f"{site.id}_dock", (x, y, dock), (1.4, 1.4, 0.01), "0.92 0.78 0.30 1"))
+        tall = dock - z
+        out.append(
+            _box(f"{site.id}_table", (x, y, z + tall / 2), (1.2, 1.2, tall), "0.92 0.78 0.30 1")
+        )
     out.append("</link></model>")
     return "".join(out)
 
