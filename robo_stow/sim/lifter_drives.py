@@ -64,7 +64,9 @@ class LifterDrives:
         self._spent = 0.0  # s of the move, and of the grip after it
         self._pace = 1.0  # of time along the move; less while braking
         self._now: float | None = None
-        self._energy = 0.0
+        self._work = 0.0  # Wh of all moves
+        self._dark = 0.0  # s without power
+        self._cut: float | None = None
         self.status = DriveStatus.OK
         self._reported = -math.inf
         self._answer = True
@@ -119,8 +121,7 @@ class LifterDrives:
         let_go = ""
         passed = 0.0 if self._now is None else max(0.0, now - self._now)
         self._now = now
-        if self.status is not DriveStatus.NO_POWER:
-            self._energy += STANDBY * passed / 3600.0
+        self._count(now)
         # A command that has just come in begins now.
         left = 0.0 if self._active is None else passed
         while self._active is not None or self._next is not None:
@@ -132,7 +133,7 @@ class LifterDrives:
             changing = command.gripper_closed != self._closed
             whole = move.duration + (self._spec.grip_time if changing else 0.0)
             before, left = self._spent, self._pass(left, whole)
-            self._energy += move.energy(self._spent) - move.energy(before)
+            self._work += move.energy(self._spent) - move.energy(before)
             self._joint = move.at(self._spent)
             self._answer = True
             if self._pace == 0.0:
@@ -157,10 +158,22 @@ class LifterDrives:
                 gripper_closed=self._closed,
                 load=self._weigh(),
                 status=self.status,
-                energy=self._energy,
+                energy=self._work + STANDBY * self._powered(now) / 3600.0,
             ),
             let_go,
         )
+
+    def _count(self, now: float) -> None:
+        """Note when there is no power; by moments, as idle steps may be left out."""
+        if self.status is DriveStatus.NO_POWER:
+            self._cut = now if self._cut is None else self._cut
+        elif self._cut is not None:
+            self._dark += now - self._cut
+            self._cut = None
+
+    def _powered(self, now: float) -> float:
+        """s with power."""
+        return (now if self._cut is None else self._cut) - self._dark
 
     def _start(self) -> None:
         assert self._active is not None
