@@ -21,6 +21,7 @@ from robo_stow.messages import (
     Load,
     Message,
     PalletArrived,
+    PodPlaces,
 )
 
 Vector = tuple[float, float, float]
@@ -84,6 +85,8 @@ class Entities:
         """Take over what a record says of places."""
         if isinstance(message, FleetState):
             self._fleet(message)
+        elif isinstance(message, PodPlaces):
+            self._pod_cell[message.pod] = message.cell
         elif isinstance(message, LifterFeedback):
             self._arms[message.lifter] = message
         elif isinstance(message, PalletArrived):
@@ -111,8 +114,10 @@ class Entities:
     def _unloaded(self, unit: int, state: FleetState) -> bool:
         """Whether a unit's pallet has been taken off: it had been on it, and is no more."""
         assert self._state is not None
-        was, now = int(self._state.load[unit]), int(state.load[unit])
-        return was == Load.PALLET != now
+        was, now = _row(self._state, unit), _row(state, unit)
+        if was is None or now is None:
+            return True  # a unit that is a node of its own
+        return int(self._state.load[was]) == Load.PALLET != int(state.load[now])
 
     # --- questions -----------------------------------------------------------------------------
 
@@ -131,8 +136,10 @@ class Entities:
         for lifter, pallet in self._docked.items():
             yield self._pallet(lifter, pallet)
         if state is not None:
-            for u, pallet in self._pallet_on.items():
-                yield self._on(u, pallet, self._floor + DECK, False)
+            for unit, pallet in self._pallet_on.items():
+                row = _row(state, unit)
+                if row is not None:
+                    yield self._on(row, pallet, self._floor + DECK, False)
         yield from self._free.values()
 
     def get(self, name: str) -> Entity | None:
@@ -211,6 +218,12 @@ class Entities:
             raise InputError("set_entity_state", "name", entity.name, wrong)
         _check(entity, "set_entity_state")
         self._free[entity.name] = entity
+
+
+def _row(state: FleetState, unit: int) -> int | None:
+    """Where a report tells of a unit."""
+    rows = np.flatnonzero(state.unit == unit)
+    return int(rows[0]) if len(rows) else None
 
 
 def _check(entity: Entity, service: str) -> None:
