@@ -205,7 +205,7 @@ def _plot(markers: list[Marker], path: str) -> None:
     axes.set_aspect("equal")
     axes.autoscale_view()
     axes.axis("off")
-    figure.savefig(path, dpi=80, bbox_inches="tight")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class FloorMarkers:
         self._lifters[state.lifter] = f"{state.lifter}: {state.phase.name.lower()}{load}"
 
     def places(self, stamp: Time) -> MarkerArray:
-        """Cells by their use, and the names of stations and lifters."""
+        """Cells by their use, and the names of stations; lifters are named in `fleet`."""
         building, pitch = self._building, self._building.grid.pitch
         markers = []
         for kind, colour in _OF_KIND.items():
@@ -131,7 +131,6 @@ class FloorMarkers:
             tiles = _List(name, Marker.CUBE_LIST, size, colour, self._height + 0.01)
             markers.append(tiles.show(x, y))
         named = [(s.id, s.cell) for s in building.stations]
-        named += [(site.id, site.cell) for site in building.lifters]
         return self._stamped(stamp, [*markers, *self._texts("names", named, 0.3)])
 
     def pods(self, stamp: Time, cells: I32) -> MarkerArray:
