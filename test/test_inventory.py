@@ -621,6 +621,26 @@ def test_counts_are_listed(ledger_folder: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "bin,pod,face,slot,cell,handled,wrong,risk\n"
 
 
+@pytest.mark.parametrize(
+    "question",
+    [["find", "22423"], ["audit"], ["export"], ["export", "movements"], ["history"], ["counts"]],
+    ids=" ".join,
+)
+def test_every_answer_comes_as_table_csv_and_json(
+    ledger_folder: Path, capsys: pytest.CaptureFixture[str], question: list[str]
+) -> None:
+    said = {}
+    for form in ("table", "csv", "json"):
+        command = ["inventory", *question, "--out", str(ledger_folder), "--format", form]
+        assert main(command) == 0
+        said[form] = capsys.readouterr().out
+    rows = list(csv.DictReader(io.StringIO(said["csv"])))
+    objects = json.loads(said["json"])
+    assert len(said["table"].splitlines()) == len(rows) + 1 == len(objects) + 1
+    for row, one in zip(rows, objects, strict=True):
+        assert row == {name: "" if v is None else str(v) for name, v in one.items()}
+
+
 def test_audit_is_told_by_the_exit_code(
     ledger_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -635,7 +655,7 @@ def test_audit_is_told_by_the_exit_code(
         (["audit", "--database", "sqlite:///{folder}/none.sqlite"], "no ledger at"),
         (["find", "no-such", "--out", "{folder}"], "knows no such SKU"),
         (["audit", "--database", "nonsense"], "URL = 'nonsense'"),
-        (["audit", "--database", "mysql://host/db"], "expected sqlite"),
+        (["audit", "--database", "mysql://host/db"], "expected e.g. sqlite"),
     ],
 )
 def test_mistakes_are_one_line_on_stderr(

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every benchmark of `make bench`, into out/bench/; run it in the environment that set-up made.
 # ROBO_STOW_INSTANCES: folder of public traffic instances (*.json); ROBO_STOW_ORDERS: an order file
-# of several months. What needs one of them is left out, and said so, where it is not named.
+# of several months. What needs one of them is left out, and said so, where it is not named; space
+# is then measured on days drawn from the shipped ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out/bench
