@@ -127,7 +127,7 @@ def twist(rng: np.random.Generator, data: Any) -> Any:
             del node[last]
         elif kind == 1 and isinstance(node, dict):
             node[str(odd)[:20]] = node[last]
-        elif kind == 2 and isinstance(node[last], (int, float)):
+        elif kind == 2 and isinstance(node[last], (int, float)) and abs(node[last]) < 1e300:
             node[last] = node[last] * float(rng.choice([-1, 0, 0.5, 1.5, 10, 1e4]))
         else:
             node[last] = odd
