@@ -320,9 +320,11 @@ static int run(rs_rescue *r, rs_walk way, int32_t at_least)
     if (length < at_least)
         return 0;
     w = way;
+    int64_t until = r->work + RS_WORK_A_STEP;
     for (int32_t k = 0; k < length; k++) {
         walk_on(r, &w, k == 0);
-        if (r->who[w.cell] > 0 && !empty_cell(r, w.cell))
+        /* One cell can always be tried; a long run must not take up several steps' work. */
+        if (r->who[w.cell] > 0 && ((k > 0 && r->work > until) || !empty_cell(r, w.cell)))
             return 0;
     }
     w = way;
