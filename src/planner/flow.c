@@ -11,11 +11,11 @@ enum {
 /* Below this many units a cell opposite streams do not matter, and prices would only cost time. */
 static const float RS_FLOW_DENSITY = 0.05f;
 /* Extra steps an edge costs for each move a step that goes the other way more often, and at most. */
-static const float RS_FLOW_PRICE = 3.0f, RS_FLOW_PRICE_MAX = 1.0f;
+static const float RS_FLOW_PRICE = 6.0f, RS_FLOW_PRICE_MAX = 2.0f;
 
 /* Extra travel cost against a line's direction: little where there is room to pass, and so much in
- * a corridor that it is only driven the other way by those who have to. */
-enum { RS_LANE_COST = RS_STEP_COST / 4, RS_CORRIDOR_COST = 4 * RS_STEP_COST };
+ * a corridor that it is only driven the other way by those who have to. Shorter runs are no lanes. */
+enum { RS_LANE_RUN = 8, RS_LANE_COST = RS_STEP_COST / 4, RS_CORRIDOR_COST = 4 * RS_STEP_COST };
 /* How much the balance of directions forgets from line to line. */
 static const float RS_LANE_MEMORY = 0.8f;
 
@@ -30,6 +30,16 @@ static int has_side(const rs_grid *g, int32_t cell, int heading)
 {
     return g->next[cell * RS_HEADINGS + ((heading + 1) & 3)] >= 0 ||
            g->next[cell * RS_HEADINGS + ((heading + 3) & 3)] >= 0;
+}
+
+/* Length of the unbroken run of two-way edges through the cell. */
+static int32_t run_through(const rs_grid *g, int32_t cell, int heading)
+{
+    int32_t edges = 0;
+    for (int turn = 0; turn <= 2; turn += 2)
+        for (int32_t at = cell; (at = two_way(g, at, (heading + turn) & 3)) >= 0;)
+            edges++;
+    return edges;
 }
 
 /* Gives every row and column that can be driven both ways a direction, in turn: the one that
@@ -53,7 +63,7 @@ static void lay_lanes(rs_grid *g)
                     run = 0.0f;
                 }
                 int32_t to = two_way(g, cell, against);
-                if (to < 0)
+                if (to < 0 || run_through(g, cell, heading) < RS_LANE_RUN)
                     continue;
                 int wide = has_side(g, cell, against) || has_side(g, to, against);
                 uint8_t *cost = &g->edge_cost[cell * RS_HEADINGS + against];
