@@ -290,6 +290,8 @@ def test_drawn_maps_that_cannot_work(row: int, old: str, new: str, field: str) -
 
 # --- errors -------------------------------------------------------------------------------------
 
+COLD = {"pods": 3, "temperature": "chilled", "hazard": ""}
+
 
 @pytest.mark.parametrize(
     ("path", "value", "field"),
@@ -320,6 +322,16 @@ def test_drawn_maps_that_cannot_work(row: int, old: str, new: str, field: str) -
         ("pods.count", 280, "pods.count"),
         ("pods.capacity", 2950, "pods.capacity"),
         ("pods.faces", 5, "pods.faces"),
+        ("pods.usable", 0.0, "pods.usable"),
+        ("pods.shelves", [], "pods.shelves"),
+        ("pods.shelves.2.bins", 7, "pods.shelves[2].width"),
+        ("pods.shelves.0.depth", 0.95, "pods.shelves[0].depth"),
+        ("pods.shelves.1.height", 0, "pods.shelves[1].height"),
+        ("pods.classes", [COLD | {"pods": 231}], "pods.classes"),
+        ("pods.classes", [COLD, COLD], "pods.classes[1]"),
+        ("pods.classes", [COLD | {"temperature": "ambient"}], "pods.classes[0]"),
+        ("pods.classes", [COLD | {"hazard": "x" * 65}], "pods.classes[0].hazard"),
+        ("stock.items", 3, "stock.items"),
         ("lifter.joint_speed", [1, 2, 3], "lifter.joint_speed"),
         ("lifter.joint_speed.5", -1, "lifter.joint_speed[5]"),
         ("people.short_share", 1.5, "people.short_share"),
