@@ -77,8 +77,12 @@ class GazeboServices:
         def add() -> str:
             entity = _entity(request.name, request.initial_pose, Twist(), request.reference_frame)
             self.entities.add(entity, request.xml)
-            if self._shown is not None:
-                self._shown.add(entity, request.xml)
+            try:
+                if self._shown is not None:
+                    self._shown.add(entity, request.xml)
+            except InputError:
+                self.entities.remove(entity.name)
+                raise
             return f"{request.name} is there"
 
         response.success, response.status_message = self._try(add)

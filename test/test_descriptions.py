@@ -11,11 +11,12 @@ import mujoco
 import numpy as np
 import pytest
 
-from robo_stow.errors import RoboStowError
+from robo_stow.errors import InputError, RoboStowError
 from robo_stow.floor.load import load_building
 from robo_stow.floor.urdf import (
     drive_unit_arguments,
     expand,
+    fixed_model,
     frame,
     lifter_arguments,
     moving_bodies,
@@ -285,3 +286,18 @@ def test_rotations_can_be_undone() -> None:
 def test_an_unknown_description_is_one_clear_error() -> None:
     with pytest.raises(RoboStowError, match=r"no_such\.urdf\.xacro"):
         expand("no_such")
+
+
+def test_what_is_spawned_stands_where_it_is_put() -> None:
+    pose = "1 2 3 0 0 0.5"
+    sdf = (
+        '<sdf version="1.9"><model name="a"><pose>9 9 9 0 0 0</pose><link name="l"/></model></sdf>'
+    )
+    for xml in (expand("pallet"), sdf):
+        model = ET.fromstring(fixed_model(xml, "crate", pose))
+        assert model.get("name") == "crate"
+        assert [e.text for e in model.findall("pose")] == [pose]
+        assert model.findtext("static") == "true"
+    for broken in ("<robot/>", '<robot><link name="a"/><joint name="j"/></robot>', "<sdf/>"):
+        with pytest.raises(InputError):
+            fixed_model(broken, "crate", pose)

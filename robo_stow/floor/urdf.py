@@ -301,7 +301,10 @@ def fixed_model(xml: str, name: str, pose: str) -> str:
     """
     root = ET.fromstring(xml)
     if root.tag == "robot":
-        return to_sdf(xml, name, pose=pose, static=True, collide=False)
+        try:
+            return to_sdf(xml, name, pose=pose, static=True, collide=False)
+        except (AssertionError, AttributeError, IndexError, StopIteration, ValueError):
+            raise InputError("spawn_entity", "xml", name, "a URDF expected") from None
     model = root.find("model")
     if model is None:
         raise InputError("spawn_entity", "xml", root.tag, "an <sdf> with a <model> expected")
