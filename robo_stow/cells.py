@@ -140,7 +140,8 @@ def run_cells(
 ) -> list[Result]:
     """Results of all cells in their order; those in the journal are not computed again.
 
-    A cell that fails does not keep the others from being computed; its error is raised at the end.
+    A cell that fails by a mistake of the user's does not keep the others from being computed: its
+    error is raised at the end.
 
     Args:
         work: function of a module, so that other processes can import it.
@@ -160,9 +161,11 @@ def run_cells(
         total = len({_key(c) for c in cells})
         done, failed = total - len(open_cells), None
         for index, outcome in compute:
-            if isinstance(outcome, Exception):
-                failed = failed or outcome  # the other cells are computed all the same
+            if isinstance(outcome, RoboStowError):
+                failed = failed or outcome
                 continue
+            if isinstance(outcome, Exception):
+                raise outcome
             journal.add(open_cells[index], outcome)
             done += 1
             if progress is not None:

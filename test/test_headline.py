@@ -259,7 +259,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(out.read_text())
     for way in ("dedicated", "classes", "pods"):
         rows = result["curves"][way]
-        assert [row["load"] for row in rows] == [600, 900]
+        assert [row["load"] for row in rows] == [600.0, 900.0]
         assert all(row["order_to_ship_minutes"]["p50"] > 0 for row in rows)
         assert all(row["not_shipped"] == 0 for row in rows)
     assert result["conflicts"] == 0

@@ -106,7 +106,7 @@ def load_study(orders: str | None = None) -> Study:
             rows.append(Assumption(f"{section}.{name}", value, row["unit"], row["source"].strip()))
     return Study(
         building,
-        tuple(raw["loads"]),
+        tuple(float(load) for load in raw["loads"]),
         raw["overload"],
         tuple(raw["article_minutes"]),
         raw["goal_minutes"],
