@@ -1,7 +1,7 @@
 """One Robo-Stow: its controller, and its description for RViz and ros2_control.
 
 ros2 launch robo_stow robo_stow.launch.py building:=/etc/robo_stow/site.yaml lifter:=lifter_1 \
-    hardware:=real plugin:=my_drives/MyDrives
+    controller:=false drives:=true hardware:=real plugin:=my_drives/MyDrives
 """
 
 from launch.actions import OpaqueFunction
@@ -21,20 +21,40 @@ from robo_stow_nodes.launching import (
     node,
     site,
     text,
+    when,
 )
 
 from launch import LaunchContext, LaunchDescription
 from robo_stow.errors import InputError
 from robo_stow.floor.urdf import lifter_arguments
 
+PARTS = (
+    Argument(
+        "controller",
+        "true",
+        "start the lifter's controller; false where warehouse.launch.py has started it",
+        choices=("true", "false"),
+    ),
+    Argument(
+        "drives",
+        "false",
+        "have ros2_control follow the controller; false: a simulator is the drives",
+        choices=("true", "false"),
+    ),
+)
 LIFTER = Argument("lifter", "", "id of the Robo-Stow; empty: the building's first")
+
+ARGUMENTS = (*COMMON, LIFTER, *PARTS, DESCRIPTION, HARDWARE, PLUGIN)
 
 
 def generate_launch_description() -> LaunchDescription:
     """The lifter's node, the one to its ros2_control, and its robot_state_publisher."""
     return LaunchDescription(
         [
-            *(argument.declare() for argument in (*COMMON, LIFTER, DESCRIPTION, HARDWARE, PLUGIN)),
+            *(
+                argument.declare()
+                for argument in (*COMMON, LIFTER, *PARTS, DESCRIPTION, HARDWARE, PLUGIN)
+            ),
             OpaqueFunction(function=_start),
         ]
     )
@@ -57,17 +77,15 @@ def _start(context: LaunchContext) -> list:
         namespaced(
             [
                 node(
-                    "robo_stow_lifter",
+                    kind,
                     (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
                     values={"lifter": chosen.id},
-                    name=f"robo_stow_lifter_{chosen.id}",
-                ),
-                node(
-                    "lifter_drives",
-                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
-                    values={"lifter": chosen.id},
-                    name=f"lifter_drives_{chosen.id}",
-                ),
+                    name=f"{kind}_{chosen.id}",
+                    condition=when(part.name, "true"),
+                )
+                for kind, part in zip(("robo_stow_lifter", "lifter_drives"), PARTS, strict=True)
+            ]
+            + [
                 described("robo_stow", chosen.id, description),
             ]
         )
