@@ -113,10 +113,10 @@ class Sensors:
     def _odometry(self, message: OdometryMessage) -> Odometry:
         self.odometry_frame = message.header.frame_id
         pose, twist = message.pose.pose, message.twist.twist
-        values = (pose.position.x, pose.position.y, yaw_of(pose.orientation))
-        values = (*values, twist.linear.x, twist.angular.z)
-        _finite("Odometry", *values)
-        return Odometry(seconds(message.header.stamp), *values)
+        x, y, yaw = pose.position.x, pose.position.y, yaw_of(pose.orientation)
+        speed, turn = twist.linear.x, twist.angular.z
+        _finite("Odometry", x, y, yaw, speed, turn)
+        return Odometry(seconds(message.header.stamp), x, y, yaw, speed, turn)
 
     def _sight(self, message: PoseStamped) -> Sight:
         at = message.pose.position
