@@ -253,7 +253,11 @@ def test_a_launch_file_starts_and_stops(
     rclpy.shutdown()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-    said, _ = process.communicate(timeout=60)
+    try:
+        said, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert len(heard) == nodes, said
     code, ended = yaml.safe_load(re.search(r"^ended (.*)$", said, re.MULTILINE)[1])
     assert code == 0, said

@@ -184,7 +184,7 @@ def test_a_robot_drives_its_release_by_speeds(graph: Graph, tester: Site, base: 
     tester.create_subscription(TFMessage, "tf", transforms.append, 5)
     tester.create_subscription(Path, of_unit(topics.UNIT_PATH), paths.append, 5)
     battery = tester.create_publisher(BatteryState, of_unit(topics.UNIT_BATTERY), 5)
-    assert graph.spin_until(lambda: battery.get_subscription_count() > 0, 10.0)
+    assert graph.spin_until(lambda: battery.get_subscription_count() > 0, 30.0)
     battery.publish(BatteryState(percentage=0.5))
     actions, cells = straight_ahead(3)
     tester.release(actions, cells)
@@ -220,7 +220,7 @@ def test_an_emergency_stop_is_the_next_command(graph: Graph, tester: Site, base:
     assert not refused.result().success
     tester.stop(False)
     stood = len(base.commands)
-    assert graph.spin_until(lambda: len(base.commands) > stood + 20, 10.0)
+    assert graph.spin_until(lambda: len(base.commands) > stood + 20, 30.0)
     assert set(base.commands[stood:]) == {(0.0, 0.0)}  # no automatic restart
 
     granted = tester.reset()
@@ -397,7 +397,7 @@ def test_an_emergency_stop_cancels_the_goal(graph: Graph, tester: Site) -> None:
     tester.release(actions, cells)
     assert graph.spin_until(lambda: tester.done > len(actions) - 5, 30.0)
     tester.stop(True)
-    assert graph.spin_until(lambda: nav2.canceled == 1, 10.0)
+    assert graph.spin_until(lambda: nav2.canceled == 1, 30.0)
     assert graph.spin_until(lambda: tester.status == records.UnitStatus.STOPPED, 5.0)
     done = tester.done
     tester.stop(False)
@@ -428,7 +428,7 @@ def test_nav2_may_start_late_hang_and_be_restarted(graph: Graph, tester: Site) -
     unit_by_nav2(graph, tester)
     actions, cells = straight_ahead(3)
     tester.release(actions, cells)
-    assert graph.spin_until(lambda: tester.alarms == ["navigation"], 10.0)
+    assert graph.spin_until(lambda: tester.alarms == ["navigation"], 30.0)
     first = graph.add(Nav2(speed=0.5))
     assert graph.spin_until(lambda: tester.done == len(actions) - 2, 30.0)
     first.hang = True

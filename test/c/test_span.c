@@ -24,7 +24,7 @@ typedef struct {
     uint32_t epoch[UNITS], done[UNITS], released[UNITS], end[UNITS], first[UNITS];
     int32_t cell[UNITS], base_cell[UNITS], load_id[UNITS];
     uint8_t heading[UNITS], base_heading[UNITS], load[UNITS], stopped[UNITS], dead[UNITS];
-    uint8_t contact[UNITS], fault[UNITS], status[UNITS];
+    uint8_t contact[UNITS], held[UNITS], fault[UNITS], status[UNITS];
     double offset[UNITS], v[UNITS], progress[UNITS], charge[UNITS], load_mass[UNITS];
     float x[UNITS], y[UNITS], yaw[UNITS], speed[UNITS], battery[UNITS];
     int32_t seen_cell[UNITS], seen_id[UNITS], at[CELLS], under[CELLS], carrier[PODS], next[UNITS];
@@ -72,14 +72,14 @@ static void set_up(site_t *s, double late_share)
         .n = UNITS, .width = W, .height = H, .pitch = 1.0, .max_speed = 1.5, .acceleration = 1.0,
         .turn_time = 2.5, .lift_time = 2.2, .wheel_arm = 0.35, .battery_wh = 1e6,
         .idle_power = 40.0, .drive_power = 250.0, .charge_power = 3000.0, .kind = s->kind,
-        .pod_at = s->pod_at, .pod_face = s->pod_face, .ring_action = s->ring_action,
-        .ring_cell = s->ring_cell, .ring_delay = s->ring_delay, .epoch = s->epoch,
+        .closed = s->closed, .pod_at = s->pod_at, .pod_face = s->pod_face,
+        .ring_action = s->ring_action, .ring_cell = s->ring_cell, .ring_delay = s->ring_delay, .epoch = s->epoch,
         .done = s->done, .released = s->released, .cell = s->cell, .heading = s->heading,
         .base_cell = s->base_cell, .base_heading = s->base_heading, .offset = s->offset,
         .v = s->v, .progress = s->progress, .charge = s->charge, .load_mass = s->load_mass,
         .load = s->load, .load_id = s->load_id, .stopped = s->stopped, .dead = s->dead,
-        .contact = s->contact, .fault = s->fault, .x = s->x, .y = s->y, .yaw = s->yaw,
-        .speed = s->speed, .battery = s->battery, .status = s->status,
+        .contact = s->contact, .held = s->held, .fault = s->fault, .x = s->x, .y = s->y,
+        .yaw = s->yaw, .speed = s->speed, .battery = s->battery, .status = s->status,
     };
     rs_drive_step(&s->fleet, 0.0);
     s->memory = malloc(rs_execution_bytes(UNITS, W, H, CAPACITY));
