@@ -54,6 +54,7 @@ class Arm(Node):
         self.goals: list[FollowJointTrajectory.Goal] = []
         self.fail: set[int] = set()
         self.hold = threading.Event()  # a goal under way goes no further
+        self.hold_at = 0  # number of the goal that sets it
         self.cancelled = 0
         self.places: list[tuple[float, ...]] = []  # of the fork when the clamp has moved
         group = ReentrantCallbackGroup()
@@ -91,6 +92,8 @@ class Arm(Node):
     def _execute(self, handle: ServerGoalHandle) -> FollowJointTrajectory.Result:
         goal = handle.request
         self.goals.append(goal)
+        if len(self.goals) == self.hold_at:
+            self.hold.set()
         result = FollowJointTrajectory.Result()
         if len(self.goals) in self.fail:
             handle.abort()
@@ -150,7 +153,7 @@ def wait(condition: Callable[[], bool], seconds: float = 40.0) -> bool:
 
 def test_a_lift_over_follow_joint_trajectory(site: tuple[Arm, Node]) -> None:
     arm, tester = site
-    arm.fail = {3}
+    arm.fail, arm.hold_at = {3}, 7
     convert = Converter(BUILDING)
     x, y = BUILDING.grid.xy(np.array([SITE.cell], np.int32))
     state = tester.create_publisher(msg.FleetState, "/fleet/state", qos.STATE)
@@ -192,8 +195,7 @@ def test_a_lift_over_follow_joint_trajectory(site: tuple[Arm, Node]) -> None:
     lift.send_goal_async(Lift.Goal(lifter=SITE.id, pallet="p1", weight=WEIGHT, unit=4))
 
     # In the middle of it the safety circuit opens.
-    assert wait(lambda: len(arm.goals) >= 7)
-    arm.hold.set()
+    assert wait(arm.hold.is_set)
     arm.stop.publish(Bool(data=True))
     assert wait(lambda: bool(told) and told[-1].status == msg.LifterFeedback.STOPPED)
     assert wait(lambda: arm.cancelled == 1)
