@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.fulfilment.core import FulfilmentCore
@@ -40,16 +40,21 @@ _C = TypeVar("_C")
 
 
 class Loop:
-    """Steps cores in a fixed order and delivers what each says to those that want it."""
+    """Steps cores in a fixed order and delivers what each says to those that want it.
+
+    A core may have ``hears(message)``, which tells of a record that it consumes whether this one is
+    for it; the others are not delivered.
+    """
 
     def __init__(self, cores: Sequence[Core], step: float = STEP) -> None:
         self._cores = tuple(cores)
         self._step = step
         self._inboxes: list[list[Message]] = [[] for _ in self._cores]
-        self._readers: dict[type, list[int]] = {}
+        self._readers: dict[type, list[tuple[int, Callable[[Any], bool] | None]]] = {}
         for index, core in enumerate(self._cores):
             for record in core.consumes:
-                self._readers.setdefault(record, []).append(index)
+                hears = getattr(core, "hears", None)
+                self._readers.setdefault(record, []).append((index, hears))
         self.ticks = 0
 
     @property
@@ -79,8 +84,9 @@ class Loop:
 
     def _deliver(self, said: list[Message]) -> None:
         for message in said:
-            for reader in self._readers.get(type(message), ()):
-                self._inboxes[reader].append(message)
+            for reader, hears in self._readers.get(type(message), ()):
+                if hears is None or hears(message):
+                    self._inboxes[reader].append(message)
 
 
 class QuickLoop(Loop):
@@ -108,7 +114,7 @@ class QuickLoop(Loop):
         self._due: list[float] = []
         told_in_c = (self._at_traffic, self._at_monitor)
         self._watching = [
-            index for index in self._readers.get(FleetState, ()) if index not in told_in_c
+            index for index, _ in self._readers.get(FleetState, ()) if index not in told_in_c
         ]
 
     def _advance(self, end: int) -> None:

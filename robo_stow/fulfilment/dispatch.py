@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_stow.floor.building import Building
+from robo_stow.fulfilment.patience import Patience
 from robo_stow.messages import (
     ErrandReports,
     ErrandResult,
@@ -21,7 +22,7 @@ from robo_stow.messages import (
 )
 
 REPEAT = 3.0
-"""Seconds after which an errand without a report is sent again."""
+"""Seconds after which an errand without a report is sent again, later more rarely."""
 
 
 class Priority(float, Enum):
@@ -57,7 +58,7 @@ class _Errand:
     operation: int
     hold: bool
     priority: float
-    sent: float
+    patience: Patience
     open: bool  # no report yet
 
 
@@ -110,7 +111,7 @@ class Units:
         """Give ``unit`` a new errand; it replaces the one before."""
         self._number[unit] += 1
         self._errand[unit] = _Errand(
-            self._number[unit], goal, operation, hold, float(priority), now, True
+            self._number[unit], goal, operation, hold, float(priority), Patience(REPEAT, now), True
         )
         self._outgoing[unit] = None
 
@@ -129,7 +130,7 @@ class Units:
     def repeat(self, now: float) -> None:
         """Send errands again whose report is missing."""
         for unit, errand in enumerate(self._errand):
-            if errand is not None and errand.open and now - errand.sent >= REPEAT:
+            if errand is not None and errand.open and errand.patience.over(now):
                 self._outgoing[unit] = None
 
     def outgoing(self, now: float) -> Errands | None:
@@ -138,8 +139,6 @@ class Units:
             return None
         pairs = [(unit, errand) for unit in self._outgoing if (errand := self._errand[unit])]
         self._outgoing = {}
-        for _, errand in pairs:
-            errand.sent = now
         return Errands(
             now,
             np.array([unit for unit, _ in pairs], np.int32),

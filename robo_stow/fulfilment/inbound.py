@@ -19,6 +19,7 @@ import numpy as np
 from robo_stow.floor.building import Building, LifterSite, Station
 from robo_stow.fulfilment.dispatch import Priority, Units
 from robo_stow.fulfilment.ledger import Ledger
+from robo_stow.fulfilment.patience import Patience
 from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.stock import StockMirror
 from robo_stow.fulfilment.trips import LEAVE, WAIT, PodTrip, Trips, room
@@ -39,7 +40,8 @@ from robo_stow.messages import (
 )
 
 REPEAT = 3.0
-"""Seconds after which an unanswered lift request or an open visit is sent again."""
+"""Seconds after which an unanswered lift request or an open visit is sent again, the visit later
+more rarely."""
 ROOMY = 0.15
 """Free share of a face below which it is not offered for stowing."""
 NEAR = 12
@@ -125,7 +127,7 @@ class StowDesk:
         self._number = 0
         self._tried: dict[PodTrip, list[int]] = {}
         self._stowed: dict[PodTrip, int] = {}
-        self._sent = 0.0
+        self._patience = Patience(REPEAT, 0.0)
 
     def start(self, now: float) -> None:
         """Number visits from the clock, so that they grow across a restart too."""
@@ -174,7 +176,7 @@ class StowDesk:
                 return WAIT
             tried.append(trip.face)
             self._number += 1
-            self._sent = now
+            self._patience = Patience(REPEAT, now)
             name = pallet.pallet.name
             visit = StowVisit(
                 now, self.station.id, self._number, trip.unit, trip.pod, trip.face, name
@@ -219,8 +221,7 @@ class StowDesk:
 
     def repeat(self, now: float) -> None:
         """Send the visit again when it has not ended."""
-        if self.visit is not None and now - self._sent >= REPEAT:
-            self._sent = now
+        if self.visit is not None and self._patience.over(now):
             self._inbound.out.append(self.visit[0])
 
     def _learn(self, trip: PodTrip, now: float) -> None:

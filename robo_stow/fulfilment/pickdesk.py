@@ -6,6 +6,7 @@ from robo_stow.floor.building import Building, Station
 from robo_stow.fulfilment.assignment import choose_order
 from robo_stow.fulfilment.ledger import Ledger
 from robo_stow.fulfilment.orderbook import Line, Order, OrderBook, OrderStage, Pick, PickStage
+from robo_stow.fulfilment.patience import Patience
 from robo_stow.fulfilment.stock import Place, StockMirror
 from robo_stow.fulfilment.trips import LEAVE, WAIT, PodTrip, Stage
 from robo_stow.messages import (
@@ -23,19 +24,19 @@ PUT_PATIENCE = 3.0
 PUTS_REMEMBERED = 256
 """Latest puts that are known when they are told again."""
 VISIT_REPEAT = 5.0
-"""Seconds after which a visit that has not ended is sent again."""
+"""Seconds after which a visit that has not ended is sent again, later more rarely."""
 
 
 class _Visit:
     """A visit given to the station."""
 
-    __slots__ = ("picks", "request", "sent", "trip")
+    __slots__ = ("patience", "picks", "request", "trip")
 
     def __init__(self, request: PickVisit, trip: PodTrip, picks: list[Pick]) -> None:
         self.request = request
         self.trip = trip
         self.picks = picks
-        self.sent = request.stamp
+        self.patience = Patience(VISIT_REPEAT, request.stamp)
 
 
 class PickDesk:
@@ -402,8 +403,7 @@ class PickDesk:
         for name in [name for name, until in self._filling.items() if until <= now]:
             self._full(self.slots[name])
         for visit in self.visits.values():
-            if now - visit.sent >= VISIT_REPEAT:
-                visit.sent = now
+            if visit.patience.over(now):
                 self._out.append(visit.request)
 
 

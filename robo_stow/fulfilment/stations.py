@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robo_stow.floor.building import Building, Station
+from robo_stow.fulfilment.patience import Patience
 from robo_stow.messages import (
     Alarm,
     FleetState,
@@ -32,7 +33,7 @@ from robo_stow.messages import (
 )
 
 REPEAT = 2.0
-"""Seconds after which an unanswered request or instruction is sent again."""
+"""Seconds after which an unanswered request or instruction is sent again, later more rarely."""
 AHEAD = 2
 """Pieces of handwork that are told again: the present one, and the next."""
 REMEMBERED = 64
@@ -61,8 +62,7 @@ class _Visit:
 
     request: PickVisit | StowVisit
     work: list[_Work] = field(default_factory=list)
-    instructed: bool = False
-    instructed_at: float = 0.0
+    patience: Patience | None = None  # since the instructions
     asked_at: float = -REPEAT
     left: int = -1  # stow: pieces left on the pallet, -1 before the proposal
 
@@ -84,9 +84,22 @@ class _StationCore:
     @property
     def due(self) -> float:
         """Time (s) at which a step has something to do although nothing has come in."""
-        if self._out or not all(visit.instructed for visit in self._visits):
-            return -math.inf  # looks for its pod in every state
-        return min((visit.instructed_at + REPEAT for visit in self._visits), default=math.inf)
+        if self._out:
+            return -math.inf
+        due = math.inf
+        for visit in self._visits:
+            if visit.patience is None:
+                return -math.inf  # looks for its pod in every state
+            due = min(due, visit.patience.until)
+        return due
+
+    def hears(self, message: Message) -> bool:
+        """Whether a message is for this station; its step passes over others."""
+        if isinstance(message, Reply):
+            return message.key in self._waiting
+        if isinstance(message, (PickVisit, StowVisit, Scan)):
+            return message.station == self.station.id
+        return True
 
     def _take(self, visit: PickVisit | StowVisit) -> _Visit | None:
         """A new visit; None for a repeated one, whose end is told again."""
@@ -113,7 +126,6 @@ class _StationCore:
         return False
 
     def _instruct(self, visit: _Visit, now: float, work: Sequence[_Work]) -> None:
-        visit.instructed_at = now
         stow = isinstance(visit.request, StowVisit)
         name = self.station.id
         self._out += [
@@ -155,7 +167,7 @@ class _StationCore:
 
     def _repeat(self, visit: _Visit, now: float) -> None:
         """Send again what has not been acknowledged."""
-        if visit.instructed and now - visit.instructed_at >= REPEAT:
+        if visit.patience is not None and visit.patience.over(now):
             self._instruct(visit, now, [work for work in visit.work if work.moved < 0][:AHEAD])
             self._out += [w.request for w in visit.work if w.request is not None and w.booked < 0]
 
@@ -199,7 +211,7 @@ class PickStationCore(_StationCore):
         if state is not None:
             self._start(now, state)
         for visit in list(self._visits):
-            if visit.instructed and all(work.booked >= 0 for work in visit.work):
+            if visit.patience is not None and all(work.booked >= 0 for work in visit.work):
                 self._finish(visit, now)
             else:
                 self._repeat(visit, now)
@@ -208,11 +220,11 @@ class PickStationCore(_StationCore):
 
     def _start(self, now: float, state: FleetState) -> None:
         for visit in self._visits:
-            if visit.instructed:
+            if visit.patience is not None:
                 continue
             if not self._check_place(now, state, visit):
                 return
-            visit.instructed = True
+            visit.patience = Patience(REPEAT, now)
             picks = visit.request
             assert isinstance(picks, PickVisit)
             for order, bin_, sku, quantity in zip(
@@ -291,13 +303,13 @@ class StowStationCore(_StationCore):
             if visit.left < 0:
                 self._propose(visit, now)
             elif (
-                not visit.instructed
+                visit.patience is None
                 and self._check_place(now, state, visit)
                 and self._pallet_in_place(state)
             ):
-                visit.instructed = True
+                visit.patience = Patience(REPEAT, now)
                 self._instruct(visit, now, visit.work)
-            if visit.instructed and all(work.booked >= 0 for work in visit.work):
+            if visit.patience is not None and all(work.booked >= 0 for work in visit.work):
                 self._finish(visit, now)
             else:
                 self._repeat(visit, now)
