@@ -30,8 +30,8 @@ class Journal:
 
     Args:
         path: the file; the folder is made.
-        study: what all cells share. A file that was begun with another study, or by another
-            version of this package, is refused.
+        study: what all cells share. A file with results of another study, or of another version
+            of this package, is refused.
 
     Raises:
         InputError: the file cannot be used, belongs to another study, or is in use.
@@ -101,7 +101,12 @@ class Journal:
                 entry = json.loads(line)
                 if number > 1:
                     self._done[_key(entry["cell"])] = entry["result"]
-                elif entry["study"] != study:
+                elif entry["study"] == study:
+                    continue
+                elif len(lines) == 1:  # nothing is in it that could be lost
+                    self._file.truncate(0)
+                    self._write({"study": study})
+                else:
                     raise InputError(
                         self._path,
                         "line 1",

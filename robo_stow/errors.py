@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 120
+"""Characters of a value that an error shows."""
+
 
 class RoboStowError(Exception):
     """Base of every error this project raises on purpose."""
@@ -22,7 +25,10 @@ class InputError(RoboStowError):
         self.field = field
         self.value = value
         self.message = message
-        super().__init__(f"{self.source}: {field} = {value!r}: {message}")
+        shown = repr(value)
+        if len(shown) > LONGEST:
+            shown = f"{shown[:LONGEST]}..."
+        super().__init__(f"{self.source}: {field} = {shown}: {message}")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
         return type(self), (self.source, self.field, self.value, self.message)

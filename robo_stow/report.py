@@ -70,7 +70,6 @@ def build_report(
 
 def write_report(report: dict[str, Any], monitor: MonitorCore, out: Path) -> None:
     """Write ``report.json`` and ``report.html`` into the folder ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (out / "report.html").write_text(_page(report, monitor), encoding="utf-8")
 

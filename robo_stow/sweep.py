@@ -23,7 +23,7 @@ from robo_stow.cells import Cell, Result
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.layout import SIDES
-from robo_stow.floor.load import building_from_text, find_building
+from robo_stow.floor.load import building_from_text, building_text, find_building
 from robo_stow.simulate import QuickLoop
 from robo_stow.warehouse import build_warehouse
 
@@ -79,7 +79,9 @@ def grid(
 @lru_cache(maxsize=8)
 def _text(name: str) -> tuple[str, str]:
     path = find_building(name)
-    return path.read_text(encoding="utf-8"), str(path)
+    text = building_text(path)
+    building_from_text(text, str(path))  # sound as it is: what changes it may rely on its fields
+    return text, str(path)
 
 
 def variant(name: str, settings: Mapping[str, Any]) -> Building:

@@ -51,16 +51,61 @@ def test_simulate_writes_the_report(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["simulate", "demo", "--units", "100000", "--minutes", "0.1"], "100000"),
         (["simulate", "demo", "--database", "nonsense", "--minutes", "0.1"], "nonsense"),
         (["floor", "check", "missing.yaml"], "missing.yaml"),
+        (["sweep", "noise.yaml"], "noise.yaml"),
+        (["sweep", "demo", "--orders", "missing.csv"], "missing.csv"),
+        (["sweep", "demo", "--set", "fulfilment.slots=none"], "fulfilment.slots"),
+        (["bench", "headline", "--orders", "missing.csv"], "missing.csv"),
+        (["forecast", "reorder", "noise.yaml"], "noise.yaml"),
+        (["inventory", "audit", "--out", "empty"], "empty"),
+        (["inventory", "audit", "--database", "postgresql://nobody@127.0.0.1:1/x"], "port 1"),
     ],
 )
 def test_mistakes_get_one_clear_line(
-    arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out = ["--out", str(tmp_path)] if arguments[0] == "simulate" else []
-    assert main([*arguments, *out]) != 0
+    monkeypatch.chdir(tmp_path)
+    Path("empty").touch()
+    Path("noise.yaml").write_bytes(bytes(range(256)))
+    assert main(arguments) != 0
     error = capsys.readouterr().err.strip()
-    assert named in error
+    assert named in error.splitlines()[-1]
     assert "Traceback" not in error
+    assert Path("empty").read_bytes() == b""
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["sweep", "demo", "--set", "fulfilment.slots=["], "--set"),
+        (["floor", "world", "demo", "--seed", "-1"], "--seed"),
+        (["floor", "draw", "demo", "-o", "file/x.png"], "-o/--output"),
+        (["bench", "floor", "demo", "--seed", str(2**31)], "--seed"),
+        (["bench", "floor", "demo", "--out", "file/x.json"], "--out"),
+        (["bench", "traffic", "--paths", "."], "--paths"),
+        (["bench", "headline", "--out", "."], "--out"),
+        (["forecast", "reorder", "x.csv", "--lead-days", "99999999999"], "--lead-days"),
+        (["forecast", "reorder", "x.csv", "--out", "file/x.csv"], "--out"),
+    ],
+)
+def test_values_no_option_can_have_are_named(
+    arguments: list[str],
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert f"error: argument {option}: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "nan", "inf", "ten"])

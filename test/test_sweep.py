@@ -105,18 +105,33 @@ def test_torn_last_line_is_forgotten(tmp_path_factory: pytest.TempPathFactory, c
         assert journal.get({"n": 9}) == {"square": 81}
 
 
+def begun(folder: Path) -> Path:
+    """A journal with a result in it."""
+    file = folder / "cells.jsonl"
+    with Journal(file, STUDY) as journal:
+        journal.add({"n": 2}, square({"n": 2}))
+    return file
+
+
 def test_file_of_another_study_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "cells.jsonl"
-    Journal(file, STUDY).close()
+    file = begun(tmp_path)
     with pytest.raises(InputError, match="what: 'squares', now 'cubes'"):
         Journal(file, {"what": "cubes"})
+
+
+def test_file_without_results_is_begun_anew(tmp_path: Path) -> None:
+    file = tmp_path / "cells.jsonl"
+    Journal(file, STUDY).close()
+    with Journal(file, {"what": "cubes"}) as journal:
+        journal.add({"n": 2}, {"cube": 8})
+    with Journal(file, {"what": "cubes"}) as journal:
+        assert journal.get({"n": 2}) == {"cube": 8}
 
 
 def test_file_of_another_program_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "cells.jsonl"
-    Journal(file, STUDY).close()
+    file = begun(tmp_path)
     monkeypatch.setattr("robo_stow.cells.program", lambda: "other")
     with pytest.raises(InputError, match="program"):
         Journal(file, STUDY)

@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
 from robo_stow.bench.floor import WARM_UP, run_floor
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import count, output_file, positive, seed, write_json
 from robo_stow.errors import InputError
 from robo_stow.floor.load import load_building, show_warnings
 
@@ -38,8 +37,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="B",
         help="thread CPU milliseconds a step (default: the building's)",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON here")
+    parser.add_argument("--seed", type=seed, metavar="S", help="seed (default: the building's)")
+    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
     parser.set_defaults(run=run)
 
 
@@ -52,8 +51,6 @@ def run(args: argparse.Namespace) -> int:
             *(args.building, "units", building.units),
             f"every unit carries a pod, and the building has {building.pods} pods",
         )
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
     shown = time.monotonic()
 
     def progress(step: int, delivered: int) -> None:
@@ -73,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
         seed=building.seed if args.seed is None else args.seed,
         progress=progress,
     )
-    text = json.dumps(figures)
     if args.out is not None:
-        args.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        write_json(args.out, figures)
+    print(json.dumps(figures))
     return 1 if figures["conflicts"] or figures["rejected_steps"] else 0

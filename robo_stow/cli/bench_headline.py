@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ from robo_stow.bench.headline import (
     space,
 )
 from robo_stow.cells import Cell, Journal, Result, run_cells
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import count, output_file, positive, write_json, writing
+from robo_stow.fulfilment.orderfile import read_order_lines
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file,
         metavar="FILE.json",
         help="JSON; the plot lies beside it, and the finished cells until all are "
         "(default: out/bench/headline.json)",
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.assumptions:
         print(assumption_table(study))
         return 0
+    read_order_lines(study.building.orders.file)  # a mistake shows now
     out = args.out or Path("out/bench/headline.json")
     shared = {"warm_up": args.warm_up, "minutes": args.minutes, "orders": orders}
     settings = {"building": Path(study.building.source).read_text("utf-8")}
@@ -82,11 +83,13 @@ def run(args: argparse.Namespace) -> int:
             return run_cells(run_cell, wanted, journal, jobs=args.jobs, progress=_progress)
 
         result = measure(study, args.loads or study.loads, cells, compute)
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(out, result)
         journal.remove()
-    plot(result).savefig(out.with_suffix(".png"), dpi=120)
+    picture = out.with_suffix(".png")
+    with writing(picture):
+        plot(result).savefig(picture, dpi=120)
     print(table(result))
-    print(f"  results: {out}, {out.with_suffix('.png').name}", file=sys.stderr)
+    print(f"  results: {out}, {picture.name}", file=sys.stderr)
     return 0 if result["conflicts"] == 0 and result["stock_conserved"] else 1
 
 

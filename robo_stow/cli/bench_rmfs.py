@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any
 
 from robo_stow.bench.rmfs import (
@@ -20,7 +18,7 @@ from robo_stow.bench.rmfs import (
     scenario,
     summary,
 )
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import count, output_file, positive, write_json
 from robo_stow.floor.building import Building
 
 SHOWN = 10.0
@@ -57,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="of the next pod: the best by itself, or the best of the cheapest cover of all open "
         "lines, solved anew each time (default: rule)",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write JSON here")
+    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
     parser.set_defaults(run=run)
 
 
@@ -114,8 +112,7 @@ def run(args: argparse.Namespace) -> int:
     }
     print(table(result))
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(args.out, result)
     conserved = all(done["stock_conserved"] for done in runs)
     return 0 if conserved and result["conflicts"]["max"] == 0 else 1
 

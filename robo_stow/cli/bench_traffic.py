@@ -7,10 +7,11 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import count, output_file, positive, seed, write_json, writing
 from robo_stow.errors import InputError
 from robo_stow.floor.gridmap import Instance, instance_of_files, read_instance
 from robo_stow.traffic.benchmark import BenchmarkResult, run_benchmark
@@ -40,15 +41,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="thread CPU milliseconds a step (default: %(default)g)",
     )
     parser.add_argument(
-        "--paths", type=Path, metavar="OUT.npz", help="write the plan for an outside validator"
+        "--paths",
+        type=output_file,
+        metavar="OUT.npz",
+        help="write the plan for an outside validator",
     )
     parser.add_argument(
         "--no-delays",
         action="store_true",
         help="2026 form: nobody is held up, to see what the delays cost",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: 0)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the JSON here")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed (default: 0)")
+    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
     parser.set_defaults(run=run)
 
 
@@ -97,23 +101,19 @@ def run(args: argparse.Namespace) -> int:
             delays=not args.no_delays,
             progress=progress,
         )
-    text = json.dumps(result.figures)
     if args.paths is not None:
         _write_paths(args.paths, result)
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        write_json(args.out, result.figures)
+    print(json.dumps(result.figures))
     return 1 if result.figures["rejected_steps"] or result.figures.get("conflicts") else 0
 
 
 def _write_paths(path: Path, result: BenchmarkResult | DelayedResult) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    plan: dict[str, Any] = {"states": result.states}
+    if result.tasks is not None:
+        plan["tasks"] = result.tasks
     if isinstance(result, DelayedResult):
-        np.savez_compressed(
-            path, states=result.states, under_way=result.under_way, tasks=result.tasks
-        )
-    elif result.tasks is None:
-        np.savez_compressed(path, states=result.states)
-    else:
-        np.savez_compressed(path, states=result.states, tasks=result.tasks)
+        plan["under_way"] = result.under_way
+    with writing(path), path.open("wb") as file:
+        np.savez_compressed(file, **plan)

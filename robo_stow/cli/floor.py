@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_stow.cli.options import count, output_file, seed, writing
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building, warnings
@@ -38,10 +39,10 @@ def add_parser(subparsers: Any) -> None:
     for parser in (check, draw, world):
         parser.add_argument("building", help="a shipped building (demo, dupont) or a YAML file")
         parser.add_argument(
-            "--units", type=int, metavar="N", help="drive units (default: building)"
+            "--units", type=count, metavar="N", help="drive units (default: building)"
         )
     draw.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.png", help="default: BUILDING.png here"
+        "-o", "--output", type=output_file, metavar="FILE.png", help="default: BUILDING.png here"
     )
     world.add_argument(
         "--for",
@@ -50,9 +51,9 @@ def add_parser(subparsers: Any) -> None:
         default="harmonic",
         help="Gazebo Harmonic (gz sim) or Gazebo Classic 11 (default: %(default)s)",
     )
-    world.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
+    world.add_argument("--seed", type=seed, metavar="S", help="seed (default: the building's)")
     world.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.sdf", help="default: BUILDING.sdf here"
+        "-o", "--output", type=output_file, metavar="FILE.sdf", help="default: BUILDING.sdf here"
     )
     check.set_defaults(run=_check)
     world.set_defaults(run=_world)
@@ -136,26 +137,17 @@ def _draw(args: argparse.Namespace) -> int:
 
     building = load_building(args.building, units=args.units)
     output = args.output or Path(f"{building.name}.png")
-    try:
+    with writing(output):
         draw(building, output)
-    except OSError as error:
-        raise InputError(
-            "command line", "--output", str(output), f"cannot be written: {error.strerror}"
-        ) from None
     print(output)
     return 0
 
 
 def _world(args: argparse.Namespace) -> int:
     building = load_building(args.building, units=args.units)
-    seed = building.seed if args.seed is None else args.seed
-    text = world_sdf(building, seed, args.target)
+    text = world_sdf(building, building.seed if args.seed is None else args.seed, args.target)
     output = args.output or Path(f"{building.name}.sdf")
-    try:
+    with writing(output):
         output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "command line", "--output", str(output), f"cannot be written: {error.strerror}"
-        ) from None
     print(output)
     return 0

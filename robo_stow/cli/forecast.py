@@ -7,11 +7,10 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from robo_stow.cli.options import count, positive
+from robo_stow.cli.options import days, output_file, positive, write_json, writing
 from robo_stow.forecast.backtest import HORIZON, backtest
 from robo_stow.forecast.demand import daily_demand
 from robo_stow.forecast.plan import policies, reorder, shipments, shipments_backtest
@@ -37,12 +36,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     again = questions.add_parser("reorder", help="reorder point and lot of each SKU, as CSV")
     again.add_argument(
-        "--lead-days", type=count, default=2, metavar="N", help="trading days (default: 2)"
+        "--lead-days", type=days, default=2, metavar="N", help="trading days (default: 2)"
     )
     again.add_argument(
         "--lot-days",
-        type=positive,
-        default=12.0,
+        type=days,
+        default=12,
         metavar="N",
         help="trading days that a lot lasts (default: 12)",
     )
@@ -69,7 +68,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     for one in (test, again, send):
         one.add_argument("orders", metavar="CSV", help="order lines of the past")
-        one.add_argument("--out", type=Path, metavar="FILE", help="write here (default: stdout)")
+        one.add_argument(
+            "--out", type=output_file, metavar="FILE", help="write here (default: stdout)"
+        )
     test.add_argument(
         "--confidence", type=_share, default=0.8, metavar="P", help="of regions (default: 0.8)"
     )
@@ -91,8 +92,7 @@ def _backtest(args: argparse.Namespace) -> int:
     if args.out is None:
         print(json.dumps(result, indent=2))
         return 0
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(args.out, result)
     for what in ("lines", "pieces"):
         print(f"  {what:<24} {'RMSSE':>7} {'MASE':>7} {'WAPE of the week':>17} {'bias':>7}")
         for name, found in result[what]["models"].items():
@@ -120,16 +120,17 @@ def _regions(args: argparse.Namespace) -> int:
 
 
 def _write(path: Path | None, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        nullcontext(sys.stdout)
-        if path is None
-        else open(path, "w", newline="", encoding="utf-8") as file
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
+    if path is None:
+        _table(sys.stdout, names, rows)
+        return
+    with writing(path), open(path, "w", newline="", encoding="utf-8") as file:
+        _table(file, names, rows)
+
+
+def _table(file: TextIO, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
 
 
 def _share(text: str) -> float:

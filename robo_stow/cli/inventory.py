@@ -21,6 +21,8 @@ from robo_stow.inventory.ledger import Ledger
 
 FILE = "ledger.sqlite"
 """Name of the ledger in a run's output folder."""
+MAGIC = b"SQLite format 3\0"
+"""How the file of a SQLite database begins."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -110,8 +112,13 @@ def _ledger(args: argparse.Namespace) -> Iterator[Ledger]:
 
 
 def _check_file(file: Path, option: str, value: str) -> None:
-    """A question must not make an empty ledger."""
-    if not file.is_file():
+    """A question must not make a ledger, nor of an empty file."""
+    try:
+        with file.open("rb") as content:
+            sound = content.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        sound = False
+    if not sound:
         raise InputError(
             "inventory",
             option,

@@ -7,24 +7,26 @@ import sys
 from collections.abc import Sequence
 
 from robo_stow import __version__
-from robo_stow.cli import (
-    bench_floor,
-    bench_headline,
-    bench_rmfs,
-    bench_traffic,
-    floor,
-    forecast,
-    inventory,
-    operate,
-    run,
-    simulate,
-    sweep,
-)
 from robo_stow.errors import RoboStowError
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command."""
+    # Here, so that Ctrl-C while they are read is treated as at any other time.
+    from robo_stow.cli import (
+        bench_floor,
+        bench_headline,
+        bench_rmfs,
+        bench_traffic,
+        floor,
+        forecast,
+        inventory,
+        operate,
+        run,
+        simulate,
+        sweep,
+    )
+
     parser = argparse.ArgumentParser(
         prog="robo-stow",
         description="Open fulfilment-centre stack for ROS 2: simulate, run and question a site.",
@@ -49,8 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit code 2."""
-    args = build_parser().parse_args(argv)
     try:
+        args = build_parser().parse_args(argv)
         return int(args.run(args))
     except RoboStowError as error:
         print(f"robo-stow: {error}", file=sys.stderr)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_stow.cli.inventory import FILE
-from robo_stow.cli.options import count, port, positive
+from robo_stow.cli.options import count, port, positive, seed, writing
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building, show_warnings
 from robo_stow.forecast.plan import expected_from
+from robo_stow.inventory.database import parse_url
 from robo_stow.monitor import MonitorCore
 from robo_stow.report import build_report, format_table, write_report
 from robo_stow.sim.plant import Plant
@@ -47,7 +48,7 @@ def add_site_options(parser: argparse.ArgumentParser, *, ledger: str) -> None:
         metavar="CSV",
         help="order lines of days before: what they lead to expect is anticipated",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="seed (default: the building's)")
+    parser.add_argument("--seed", type=seed, metavar="S", help="seed (default: the building's)")
     parser.add_argument(
         "--sim",
         choices=("embedded", "gazebo"),
@@ -94,24 +95,18 @@ def open_site(args: argparse.Namespace, *, keep_ledger: bool) -> Iterator[Wareho
     """
     building = load_building(args.building, units=args.units, orders=args.orders)
     show_warnings(building)
-    seed = building.seed if args.seed is None else args.seed
-    if seed < 0:
-        raise InputError("command line", "--seed", seed, "must not be negative")
+    chosen = building.seed if args.seed is None else args.seed
     args.out = args.out or Path("out") / ("gazebo" if args.sim == "gazebo" else building.name)
-    try:
+    with writing(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
         if args.database is None and keep_ledger:
             for old in args.out.glob(FILE + "*"):  # with its write-ahead log
                 old.unlink()
-    except OSError as error:
-        raise InputError(
-            "command line", "--out", str(args.out), error.strerror or str(error)
-        ) from None
     database = args.database or (f"sqlite:///{args.out / FILE}" if keep_ledger else "sqlite://")
-    with _plant(args.sim, building, seed) as plant:
+    with _plant(args.sim, building, chosen) as plant:
         warehouse = build_warehouse(
             building,
-            seed,
+            chosen,
             database=database,
             clock=time.perf_counter,
             plant=plant,
@@ -121,7 +116,7 @@ def open_site(args: argparse.Namespace, *, keep_ledger: bool) -> Iterator[Wareho
             raise InputError(
                 "command line",
                 "--database",
-                args.database,
+                parse_url(args.database).render_as_string(),  # without its password
                 "holds the stock of an earlier run, but a simulated building starts anew: "
                 "name an empty database",
             )
@@ -139,7 +134,8 @@ def conclude(args: argparse.Namespace, warehouse: Warehouse, wall_seconds: float
     )
     if not isinstance(warehouse.plant, Plant):  # Gazebo adds what it has measured
         report |= warehouse.plant.figures(monitor.now, wall_seconds)
-    write_report(report, monitor, args.out)
+    with writing(args.out):
+        write_report(report, monitor, args.out)
     print(format_table(report))
     print(f"  report: {args.out / 'report.html'}", file=sys.stderr)
     return 0 if report["conflicts"] == 0 and report["stock_conserved"] else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import yaml
 
 from robo_stow.cells import Cell, Journal, Result, run_cells
-from robo_stow.cli.options import count, positive
-from robo_stow.errors import InputError
-from robo_stow.floor.load import find_building
+from robo_stow.cli.options import count, positive, write_json, writing
+from robo_stow.floor.load import building_text, find_building
+from robo_stow.fulfilment.orderfile import read_order_lines
 from robo_stow.sweep import curves, grid, group, knee, plot, run_cell, variant, write_csv
 
 
@@ -76,9 +75,10 @@ def run(args: argparse.Namespace) -> int:
         )
     ]
     for cell in cells[: len(cells) // args.seeds]:
-        variant(cell["building"], cell["set"])  # a mistake shows now, not hours later
+        building = variant(cell["building"], cell["set"])  # a mistake shows now, not hours later
+        read_order_lines(orders or building.orders.file)
     out = args.out or Path("out") / "sweep" / path.stem
-    study = {"building": path.read_text(encoding="utf-8"), **shared}
+    study = {"building": building_text(path), **shared}
     with Journal(out / "cells.jsonl", study) as journal:
         known = sum(journal.get(cell) is not None for cell in cells)
         if known:
@@ -93,11 +93,12 @@ def run(args: argparse.Namespace) -> int:
         )
     rows = group(cells, results)
     knees = {label: knee(curve) for label, curve in curves(rows).items()}
-    write_csv(out / "sweep.csv", cells, results)
     summary = {"building": path.stem, **shared, "settings": rows, "knee": knees}
-    (out / "sweep.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     figure = plot(rows, f"{path.stem}, {args.seeds} seed{'s' * (args.seeds > 1)}")
-    figure.savefig(out / "sweep.png", dpi=120)
+    with writing(out):
+        write_csv(out / "sweep.csv", cells, results)
+        figure.savefig(out / "sweep.png", dpi=120)
+    write_json(out / "sweep.json", summary)
     print(table(rows))
     print(f"  results: {out / 'sweep.csv'}, sweep.json, sweep.png", file=sys.stderr)
     sound = all(r["conflicts"] == 0 and r["stock_conserved"] for r in results)
@@ -149,4 +150,4 @@ def _rule(text: str) -> tuple[str, tuple[Any, ...]]:
     try:
         return field, tuple(yaml.safe_load(value) for value in values.split(","))
     except yaml.YAMLError:
-        raise InputError("command line", "--set", text, "a value cannot be read") from None
+        raise argparse.ArgumentTypeError(f"a value of {text!r} cannot be read") from None

@@ -345,6 +345,20 @@ def find_building(name_or_path: str) -> Path:
     )
 
 
+def building_text(path: Path) -> str:
+    """Text of a building file, unchecked.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(path, "file", path.stat().st_size, "is too large, bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "file", path.name, f"cannot be read: {error}") from None
+
+
 def load_building(
     name_or_path: str, *, units: int | None = None, orders: str | None = None
 ) -> Building:
@@ -359,14 +373,7 @@ def load_building(
         InputError: the file cannot be read, or holds something that cannot be used.
     """
     path = find_building(name_or_path)
-    source = str(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(source, "file", path.stat().st_size, "is too large, bytes")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(source, "file", path.name, f"cannot be read: {error}") from None
-    building = building_from_text(text, source, units=units)
+    building = building_from_text(building_text(path), str(path), units=units)
     if orders is None:
         return building
     return replace(building, orders=replace(building.orders, file=orders))
