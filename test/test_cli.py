@@ -84,6 +84,7 @@ def test_mistakes_get_one_clear_line(
         (["sweep", "demo", "--set", "fulfilment.slots=["], "--set"),
         (["floor", "world", "demo", "--seed", "-1"], "--seed"),
         (["floor", "draw", "demo", "-o", "file/x.png"], "-o/--output"),
+        (["floor", "world", "demo", "-o", "file/x.sdf"], "-o/--output"),
         (["bench", "floor", "demo", "--seed", str(2**31)], "--seed"),
         (["bench", "floor", "demo", "--out", "file/x.json"], "--out"),
         (["bench", "traffic", "--paths", "."], "--paths"),
