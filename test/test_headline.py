@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from robo_stow.bench import walking
 from robo_stow.bench.headline import (
+    BASES,
     Meter,
     arrivals,
     assumption_table,
     energy,
+    kept_load,
     load_study,
     marked_load,
+    run_walking,
     sample_orders,
     shelving,
     space,
@@ -159,7 +162,7 @@ def test_goods_lie_by_their_worth() -> None:
 def test_shelves_hold_all_skus_and_tours_are_shorter_than_at_random() -> None:
     sample = _sample(SPEC.cart_totes)
     for way in ("dedicated", "classes"):
-        shelves = shelving(None, way, 1)
+        shelves = shelving(None, way, 1, SPEC)
         index = Catalogue.from_orders(STUDY.building, 1).index
         assert len(shelves.places) == len(index)
         assert all(0 <= stop < shelves.floor.stops for p in shelves.places for stop in p)
@@ -252,17 +255,73 @@ def test_documentation_shows_the_assumptions_that_are_used() -> None:
     assert assumption_table(STUDY) in text
 
 
+def test_every_assumption_says_what_it_rests_on() -> None:
+    rows = {row.name: row for row in STUDY.assumptions}
+    for row in rows.values():
+        assert row.basis in BASES
+        assert len(row.source) > 10
+        if row.range is not None:
+            assert row.range[0] <= row.value <= row.range[1]
+    assert rows["walking.pickers"].value == sum(s.kind == "pick" for s in STUDY.building.stations)
+    guessed = [r for r in rows.values() if r.basis == "assumption" and "walking" in r.name]
+    assert guessed and all(row.range is not None for row in guessed)
+
+
+def test_space_is_as_measured() -> None:
+    text = (ROOT / "bench" / "results" / "space.json").read_text(encoding="utf-8")
+    lots = {row["lot_days"]: row for row in json.loads(text)["online_retail"]["lot_sizes"]}
+    found = lots[30]["goods_in_the_same_bin_volume"]
+    for name, key in (
+        ("peak_over_mean", "random_over_dedicated_bins_of_any_size"),
+        ("random_over_dedicated", "random_over_dedicated"),
+        ("random_over_classes", "random_over_class_based"),
+    ):
+        assert STUDY.value(f"stock.{name}") == pytest.approx(found[key], abs=6e-3)
+
+
+@pytest.mark.parametrize("way", ["dedicated", "classes"])
+def test_pickers_search_and_set_up_as_long_as_the_source_says(way: str) -> None:
+    orders = [o for batch in _sample(SPEC.cart_totes) for o in batch] * 4
+    orders = [replace(o, stamp=0.0, order=f"{o.order}/{i}") for i, o in enumerate(orders)]
+    index = Catalogue.from_orders(STUDY.building, 1).index
+    shelves = shelving(None, way, 1, SPEC)
+    walk = Pickers(shelves, SPEC, STUDY.building.people, index, 1).work(orders)
+    assert walk.lines * SPEC.search / walk.busy == pytest.approx(0.20, abs=0.03)
+    assert walk.tours * SPEC.tour_setup / walk.busy == pytest.approx(0.10, abs=0.02)
+
+
+def test_kept_load_is_the_greatest_that_keeps_the_promise() -> None:
+    assert kept_load(lambda load: load / 10.0, 100.0, 900.0, 30.0) == pytest.approx(300, abs=5)
+    assert kept_load(lambda load: 5.0, 100.0, 900.0, 30.0) == 900.0
+    assert kept_load(lambda load: 40.0, 100.0, 900.0, 30.0) is None
+
+
+def test_other_assumptions_make_other_walks() -> None:
+    cell = {"load": 1600.0, "seed": 1, "warm_up": 5.0, "minutes": 30.0, "orders": None}
+    lines = [
+        run_walking({**cell, "way": "dedicated", "assume": {"walking.speed": speed}})
+        for speed in (0.7, 1.0, 1.4)
+    ]
+    rates = [found["lines_per_person_hour"] for found in lines]
+    assert rates == sorted(rates) and rates[0] < 0.95 * rates[2]
+    assert rates[1] == run_walking({**cell, "way": "dedicated"})["lines_per_person_hour"]
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "headline.json"
-    command = ["bench", "headline", "--loads", "600,900", "--seeds", "1", "--minutes", "4"]
+    command = ["bench", "headline", "--loads", "300,900", "--seeds", "1", "--minutes", "4"]
     assert main([*command, "--warm-up", "1", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     for way in ("dedicated", "classes", "pods"):
         rows = result["curves"][way]
-        assert [row["load"] for row in rows] == [600.0, 900.0]
+        assert [row["load"] for row in rows] == [300.0, 900.0]
         assert all(row["order_to_ship_minutes"]["p50"] > 0 for row in rows)
         assert all(row["not_shipped"] == 0 for row in rows)
     assert result["conflicts"] == 0
+    ranged = [row for row in STUDY.assumptions if row.range is not None]
+    assert len(result["sensitivity"]) == 2 * len(ranged)
+    assert result["kept"]["pods"]["load"] == 900.0
+    assert all(most > 0 for most in result["most_orders_per_hour"].values())
     assert out.with_suffix(".png").stat().st_size > 1000
     assert "goods on the same floor" in capsys.readouterr().out
     assert main([*command[:-1], "0.001", "--out", str(tmp_path / "other.json")]) == 2

@@ -50,6 +50,8 @@ LABELS = {
     "pods": "Robo-Stow",
 }
 SECTIONS = ("walking", "both", "stock", "energy")
+BASES = ("published", "measured", "building", "assumption")
+"""What a value may rest on."""
 PATIENCE = 90.0
 """Minutes after the end until which orders are waited for."""
 SAMPLE_TOURS = 30
@@ -63,7 +65,9 @@ class Assumption:
 
     name: str
     value: Any
+    range: tuple[float, float] | None  # what is plausible at the least and at the most
     unit: str
+    basis: str  # one of `BASES`
     source: str
 
 
@@ -88,6 +92,11 @@ class Study:
         names = [field.name for field in fields(walking.WalkingSpec)]
         return walking.WalkingSpec(**{name: self.value(f"walking.{name}") for name in names})
 
+    def assuming(self, other: Mapping[str, float]) -> Study:
+        """The study with other values of some assumptions, by ``section.name``."""
+        rows = [replace(row, value=other.get(row.name, row.value)) for row in self.assumptions]
+        return replace(self, assumptions=tuple(rows))
+
 
 @lru_cache(maxsize=4)
 def load_study(orders: str | None = None) -> Study:
@@ -103,7 +112,11 @@ def load_study(orders: str | None = None) -> Study:
     for section in SECTIONS:
         for name, row in raw[section].items():
             value = row["value"] if "value" in row else _field(building, row["field"])
-            rows.append(Assumption(f"{section}.{name}", value, row["unit"], row["source"].strip()))
+            span = tuple(row["range"]) if "range" in row else None
+            source = " ".join(row["source"].split())
+            rows.append(
+                Assumption(f"{section}.{name}", value, span, row["unit"], row["basis"], source)
+            )
     return Study(
         building,
         tuple(float(load) for load in raw["loads"]),
@@ -121,12 +134,13 @@ def _field(building: Building, name: str) -> Any:
 
 def assumption_table(study: Study) -> str:
     """All assumptions as a Markdown table."""
-    lines = ["| what | value | source |", "|---|---|---|"]
+    lines = ["| what | value | plausible | basis | source |", "|---|---|---|---|---|"]
     for row in study.assumptions:
         values = row.value if isinstance(row.value, list) else [row.value]
         shown = ", ".join(f"{value:g}" for value in values)
         name = row.name.replace("_", " ").replace(".", ": ")
-        lines.append(f"| {name} | {shown} {row.unit} | {' '.join(row.source.split())} |")
+        span = "" if row.range is None else f"{row.range[0]:g} to {row.range[1]:g}"
+        lines.append(f"| {name} | {shown} {row.unit} | {span} | {row.basis} | {row.source} |")
     return "\n".join(lines)
 
 
@@ -161,11 +175,20 @@ def _times(found: NDArray[np.float64], minutes: float) -> dict[str, float]:
 # -- on foot ---------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8)
-def shelving(orders: str | None, way: str, seed: int) -> walking.Shelving:
+def shelving(
+    orders: str | None, way: str, seed: int, spec: walking.WalkingSpec
+) -> walking.Shelving:
     """Shelves with the goods of the building's opening stock, laid out for the shortest tours."""
+    untimed = replace(spec, speed=1.0, search=0.0, tour_setup=0.0, tote_drop=0.0)
+    return _shelving(orders, way, seed, untimed)  # metres depend on no time: found once
+
+
+@lru_cache(maxsize=32)
+def _shelving(
+    orders: str | None, way: str, seed: int, spec: walking.WalkingSpec
+) -> walking.Shelving:
     study = load_study(orders)
-    building, spec = study.building, study.walking
+    building = study.building
     catalogue = Catalogue.from_orders(building, seed)
     skus = [
         Sku(k, code, k, volume, weight, kept, (0, 0, 0))
@@ -233,9 +256,9 @@ def sample_orders(building: Building, seed: int, count: int) -> list[OrderArrive
 
 
 def run_walking(cell: Cell) -> Result:
-    """One cell on foot."""
-    study = load_study(cell["orders"])
-    building = study.building
+    """One cell on foot; ``assume`` in it are other values of assumptions."""
+    study = load_study(cell["orders"]).assuming(cell.get("assume", {}))
+    building, spec = study.building, study.walking
     window, end = _window(cell)
     orders = []
     for order in arrivals(building, cell["load"], cell["seed"]):
@@ -243,21 +266,28 @@ def run_walking(cell: Cell) -> Result:
             break
         orders.append(order)
     index = Catalogue.from_orders(building, cell["seed"]).index
-    shelves = shelving(cell["orders"], cell["way"], cell["seed"])
-    pickers = walking.Pickers(shelves, study.walking, building.people, index, cell["seed"])
+    shelves = shelving(cell["orders"], cell["way"], cell["seed"], spec)
+    pickers = walking.Pickers(shelves, spec, building.people, index, cell["seed"])
     walk = pickers.work(orders, until=end + PATIENCE * 60.0)
     counted = [order for order in orders if window < order.stamp <= end]
     found = waits(counted, walk.shipped, end + PATIENCE * 60.0)
-    hours = walk.end / 3600.0
+    picked = sum(lines for at, lines in walk.tour_lines if at > window)
+    hours = (walk.end - window) / 3600.0
     return {
         "order_to_ship_minutes": _times(found, cell["minutes"]),
         "orders": len(counted),
         "not_shipped": sum(order.order not in walk.shipped for order in counted),
-        "lines_per_person_hour": walk.lines / hours / study.walking.pickers,
-        "busy": walk.busy / walk.end / study.walking.pickers,
+        "lines_per_person_hour": picked / hours / spec.pickers,
+        "lines_ordered_per_hour": _lines_per_hour(counted, cell),
+        "orders_per_hour": len(counted) / cell["minutes"] * 60.0,
+        "busy": walk.busy / walk.end / spec.pickers,
         "metres_a_line": walk.metres / walk.lines,
         "lines_a_tour": walk.lines / walk.tours,
     }
+
+
+def _lines_per_hour(orders: Sequence[OrderArrived], cell: Cell) -> float:
+    return sum(len(order.sku) for order in orders) / float(cell["minutes"]) * 60.0
 
 
 def _window(cell: Cell) -> tuple[float, float]:
@@ -358,6 +388,8 @@ def run_pods(cell: Cell, progress: Callable[[float], None] | None = None) -> Res
         "orders": len(counted),
         "not_shipped": sum(order.order not in meter.shipped for order in counted),
         "lines_per_person_hour": lines / hours / stations,
+        "lines_ordered_per_hour": _lines_per_hour(counted, cell),
+        "orders_per_hour": len(counted) / cell["minutes"] * 60.0,
         "busy": busy / (end - window) / stations,
         "lines_a_pod": lines / max(pods, 1),
         "drive_wh_a_line": watt_hours / max(lines, 1),
@@ -432,6 +464,25 @@ def marked_load(
     return None
 
 
+def kept_load(
+    wait: Callable[[float], float], low: float, high: float, minutes: float, steps: int = 8
+) -> float | None:
+    """Greatest load (orders an hour) at which ``wait`` is still below ``minutes``; None: at none.
+
+    Args:
+        wait: order-to-ship (min) of a load.
+        low, high: loads between which it is sought, by ``steps`` halvings.
+    """
+    if wait(low) >= minutes:
+        return None
+    if wait(high) < minutes:
+        return high
+    for _ in range(steps):
+        middle = round((low + high) / 2)
+        low, high = (middle, high) if wait(middle) < minutes else (low, middle)
+    return low
+
+
 def mean_times(results: Sequence[Result]) -> dict[str, float]:
     """Mean over seeds of each quantile of order-to-ship, min."""
     return {
@@ -476,6 +527,13 @@ def plot(result: Mapping[str, Any]) -> Figure:
                 color=colours[way],
                 fontsize=9,
             )
+    for way in WAYS:
+        most = result["most_orders_per_hour"][way]
+        axes.plot([most, most], [0.8, 1.0], color=colours[way], lw=4, solid_capstyle="butt")
+    axes.annotate(
+        "bars: as many as can be done", (0.01, 0.01), xycoords="axes fraction", fontsize=9
+    )
+    axes.set_ylim(0.8, 200)
     axes.set_yscale("log")
     axes.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
     axes.set_xlabel("orders an hour")

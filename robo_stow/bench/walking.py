@@ -258,11 +258,20 @@ class Walk:
     """What came of a run."""
 
     shipped: dict[str, float]  # s, when each order had been packed
-    lines: int
+    tour_lines: tuple[tuple[float, int], ...]  # of each tour: end (s), lines
     metres: float
-    tours: int
     busy: float  # s of pickers on tour
     end: float  # s, when the last tour ended
+
+    @property
+    def tours(self) -> int:
+        """Number of tours."""
+        return len(self.tour_lines)
+
+    @property
+    def lines(self) -> int:
+        """Lines picked on all tours."""
+        return sum(lines for _, lines in self.tour_lines)
 
 
 class Pickers:
@@ -296,7 +305,8 @@ class Pickers:
         waiting: list[tuple[OrderArrived, int]] = []  # with the aisles it needs, as bits
         following = 0
         ended: list[tuple[float, OrderArrived]] = []
-        lines, metres, tours, busy, end = 0, 0.0, 0, 0.0, 0.0
+        tour_lines: list[tuple[float, int]] = []
+        metres, busy = 0.0, 0.0
         while waiting or following < len(orders):
             now = heapq.heappop(free)
             if not waiting:
@@ -320,8 +330,10 @@ class Pickers:
             end = now + time
             ended += [(end, order) for order in batch]
             heapq.heappush(free, end)
-            lines, metres, tours, busy = lines + count, metres + length, tours + 1, busy + time
-        return Walk(self._packed(ended), lines, metres, tours, busy, max(free, default=end))
+            tour_lines.append((end, count))
+            metres, busy = metres + length, busy + time
+        last = max((at for at, _ in tour_lines), default=0.0)
+        return Walk(self._packed(ended), tuple(tour_lines), metres, busy, last)
 
     def batch(self, orders: Sequence[OrderArrived]) -> float:
         """Length (m) of the tour for a batch of ``orders``."""

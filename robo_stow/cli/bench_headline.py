@@ -14,6 +14,7 @@ from robo_stow.bench.headline import (
     Study,
     assumption_table,
     energy,
+    kept_load,
     load_study,
     marked_load,
     mean_times,
@@ -128,26 +129,76 @@ def measure(study: Study, loads: Sequence[float], cells: Any, compute: Any) -> d
             for key in results[0]:
                 if isinstance(results[0][key], (int, float)) and key != "stock_conserved":
                     row[key] = sum(r[key] for r in results) / len(results)
-            people = _stations(study) if way == "pods" else study.walking.pickers
-            rate = row["lines_per_person_hour"] * people
+            rate = row["lines_per_person_hour"] * _people(study, way)
             row["electricity_wh_a_line"] = energy(study, way, rate, row.get("drive_wh_a_line", 0.0))
             found["curves"][way].append(row)
             for mark in marks.values():
                 if mark is not None and mark["load"] == load:
                     mark[way] = row["order_to_ship_minutes"]
     full = {way: compute(cells(way, study.overload)) for way in WAYS}
-    lines = {
-        way: sum(r["lines_per_person_hour"] for r in results) / len(results)
-        for way, results in full.items()
-    }
+    lines = {way: _mean(results, "lines_per_person_hour") for way, results in full.items()}
     found["lines_per_person_hour"] = lines
     found["lines_per_person_hour_ratio"] = {way: lines["pods"] / lines[way] for way in WAYS[:2]}
+    found["most_orders_per_hour"] = {
+        way: lines[way] * _people(study, way) / _lines_an_order(full[way]) for way in WAYS
+    }
+    found["kept"] = _kept(study, loads, cells, compute)
+    found["sensitivity"] = _sensitivity(study, lines["pods"], cells, compute)
     found["space"] = space(study)
     every = [*runs, *full["pods"]]
     found["conflicts"] = sum(r["conflicts"] for r in every)
     found["stock_conserved"] = all(r["stock_conserved"] for r in every)
     found["assumptions"] = [vars(row) for row in study.assumptions]
     return found
+
+
+def _kept(study: Study, loads: Sequence[float], cells: Any, compute: Any) -> dict[str, Any]:
+    """Greatest load of each way at which 95 % ship within the goal, and lines a person then.
+
+    On foot it is sought between the loads; of this system it is the greatest load measured.
+    """
+    goal = study.goal["p95"]
+    found: dict[str, Any] = {"p95_minutes": goal}
+    for way in WAYS:
+
+        def wait(load: float, way: str = way) -> float:
+            return mean_times(compute(cells(way, load)))["p95"]
+
+        if way == "pods":
+            load = max((load for load in loads if wait(load) < goal), default=None)
+        else:
+            load = kept_load(wait, min(loads), max(loads), goal)
+        found[way] = None
+        if load is not None:
+            lines = _mean(compute(cells(way, load)), "lines_ordered_per_hour")
+            found[way] = {"load": load, "lines_per_person_hour": lines / _people(study, way)}
+    return found
+
+
+def _sensitivity(study: Study, pods: float, cells: Any, compute: Any) -> list[dict[str, Any]]:
+    """What the ends of the plausible ranges would change, one assumption at a time."""
+    found = []
+    for row in study.assumptions:
+        if row.range is None:
+            continue
+        for value in row.range:
+            assume = {row.name: value}
+            changed: dict[str, Any] = {"name": row.name, "value": value, "unit": row.unit}
+            for way in WAYS[:2]:
+                asked = [{**cell, "assume": assume} for cell in cells(way, study.overload)]
+                lines = _mean(compute(asked), "lines_per_person_hour")
+                changed[way] = {"lines_per_person_hour": lines, "ratio": pods / lines}
+            changed["from_floor"] = space(study.assuming(assume))["from_floor"]
+            found.append(changed)
+    return found
+
+
+def _mean(results: Sequence[Result], key: str) -> float:
+    return float(sum(result[key] for result in results) / len(results))
+
+
+def _lines_an_order(results: Sequence[Result]) -> float:
+    return _mean(results, "lines_ordered_per_hour") / _mean(results, "orders_per_hour")
 
 
 def table(result: dict[str, Any]) -> str:
@@ -167,6 +218,21 @@ def table(result: dict[str, Any]) -> str:
             shown += f"  <- {LABELS[marked[row['load']]]} takes the article's time"
         lines.append(shown)
     people, ratio = result["lines_per_person_hour"], result["lines_per_person_hour_ratio"]
+    kept = result["kept"]
+    lines.append(f"  ... and when 95 % are to ship within {kept['p95_minutes']:.0f} min:")
+    for way in WAYS:
+        shown = "not at any load"
+        if kept[way] is not None:
+            shown = (
+                f"{kept[way]['lines_per_person_hour']:6.0f}  at {kept[way]['load']:.0f} orders/h"
+            )
+        lines.append(f"    {LABELS[way]:<30} {shown}")
+    for way in WAYS[:2]:
+        ratios = [row[way]["ratio"] for row in result["sensitivity"]]
+        lines.append(
+            f"  over the plausible range of each assumption: {min(ratios):.2f} to "
+            f"{max(ratios):.2f} x {LABELS[way]}"
+        )
     goods = result["space"]["goods"]
     lines.append("  lines per picker and hour, as many orders as they can do:")
     for way in WAYS:
@@ -189,6 +255,10 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _people(study: Study, way: str) -> int:
+    return _stations(study) if way == "pods" else study.walking.pickers
+
+
 def _stations(study: Study) -> int:
     return sum(station.kind == "pick" for station in study.building.stations)
 
@@ -196,7 +266,8 @@ def _stations(study: Study) -> int:
 def _progress(done: int, total: int, cell: Cell, result: Result) -> None:
     times = result["order_to_ship_minutes"]
     print(
-        f"{done}/{total}  {cell['way']}, {cell['load']:g} orders/h, seed {cell['seed']}: "
+        f"{done}/{total}  {cell['way']}, {cell['load']:g} orders/h, seed {cell['seed']}"
+        f"{', ' + str(cell['assume']) if 'assume' in cell else ''}: "
         f"p50 {times['p50']:.1f}, p95 {times['p95']:.1f} min",
         file=sys.stderr,
         flush=True,
