@@ -6,19 +6,14 @@ ros2 launch robo_stow drive_unit.launch.py building:=/etc/robo_stow/site.yaml un
 ros2 launch robo_stow drive_unit.launch.py building:=/etc/robo_stow/site.yaml unit:=3 backend:=nav2
 """
 
-from launch.actions import OpaqueFunction
 from robo_stow_nodes.launching import (
-    BUILDING,
     COMMON,
-    DESCRIPTION,
-    HARDWARE,
-    ORDERS,
-    PLUGIN,
-    SEED,
+    DESCRIBED,
     SIM_TIME,
-    UNITS,
+    SITE,
     Argument,
     described,
+    launched,
     namespaced,
     node,
     site,
@@ -71,17 +66,12 @@ ENCLAVE = Argument("enclave", "/", "SROS2 enclave of the node")
 NAV2 = Argument("nav2_namespace", "", "namespace of the robot's Nav2; empty: the unit's name")
 ACTION_PARTS = ("send_goal", "cancel_goal", "get_result", "feedback", "status")
 """An action is remapped by the services and topics that it consists of."""
-ARGUMENTS = (*COMMON, UNIT, *BACKEND, *TOPICS, NAV2, ENCLAVE, DESCRIPTION, HARDWARE, PLUGIN)
+ARGUMENTS = (*COMMON, UNIT, *BACKEND, *TOPICS, NAV2, ENCLAVE, *DESCRIBED)
 
 
 def generate_launch_description() -> LaunchDescription:
     """The unit's node and its robot_state_publisher."""
-    return LaunchDescription(
-        [
-            *(argument.declare() for argument in ARGUMENTS),
-            OpaqueFunction(function=_start),
-        ]
-    )
+    return launched(ARGUMENTS, _start)
 
 
 def _start(context: LaunchContext) -> list:
@@ -91,11 +81,6 @@ def _start(context: LaunchContext) -> list:
         raise InputError(
             "drive_unit.launch.py", "unit", unit, f"0 to {building.units - 1} expected"
         )
-    description = {
-        **drive_unit_arguments(building),
-        "hardware": text(context, HARDWARE),
-        "plugin": text(context, PLUGIN),
-    }
     name = building.unit_name(unit)
     remappings = [
         (f"{name}/{topic.name}", text(context, topic)) for topic in TOPICS if text(context, topic)
@@ -110,12 +95,12 @@ def _start(context: LaunchContext) -> list:
             [
                 node(
                     "drive_unit",
-                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME, UNIT, *BACKEND),
+                    (*SITE, SIM_TIME, UNIT, *BACKEND),
                     name=f"drive_unit_{unit}",
                     remappings=remappings,
                     ros_arguments=["--enclave", text(context, ENCLAVE)],
                 ),
-                described("drive_unit", name, description),
+                described(context, "drive_unit", name, drive_unit_arguments(building)),
             ]
         )
     ]

@@ -11,19 +11,18 @@ embedded simulator, which steps with Gazebo's clock; pods stand still in Gazebo.
 import tempfile
 from pathlib import Path
 
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 from robo_stow_nodes.launching import (
-    BUILDING,
     COMMON,
-    ORDERS,
     SEED,
     SIM_TIME,
-    UNITS,
+    SITE,
     Argument,
+    launched,
     namespaced,
     node,
     site,
@@ -41,12 +40,7 @@ ARGUMENTS = (*(TIME if argument is SIM_TIME else argument for argument in COMMON
 
 def generate_launch_description() -> LaunchDescription:
     """Gazebo, one bridge, a node a unit, and the people."""
-    return LaunchDescription(
-        [
-            *(argument.declare() for argument in ARGUMENTS),
-            OpaqueFunction(function=_start),
-        ]
-    )
+    return launched(ARGUMENTS, _start)
 
 
 def _start(context: LaunchContext) -> list:
@@ -71,7 +65,7 @@ def _start(context: LaunchContext) -> list:
         driven.append(
             node(
                 "drive_unit",
-                (BUILDING, UNITS, ORDERS, SEED, TIME),
+                (*SITE, TIME),
                 values={"unit": unit, "backend": "cmd_vel"},
                 name=f"drive_unit_{unit}",
             )
@@ -96,7 +90,7 @@ def _start(context: LaunchContext) -> list:
                 *driven,
                 node(
                     "fleet_simulator",
-                    (BUILDING, UNITS, ORDERS, SEED, TIME),
+                    (*SITE, TIME),
                     values={"clock": "follow", "unit_nodes": -1},
                 ),
             ]

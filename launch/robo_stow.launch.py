@@ -4,19 +4,14 @@ ros2 launch robo_stow robo_stow.launch.py building:=/etc/robo_stow/site.yaml lif
     controller:=false drives:=true hardware:=real plugin:=my_drives/MyDrives
 """
 
-from launch.actions import OpaqueFunction
 from robo_stow_nodes.launching import (
-    BUILDING,
     COMMON,
-    DESCRIPTION,
-    HARDWARE,
-    ORDERS,
-    PLUGIN,
-    SEED,
+    DESCRIBED,
     SIM_TIME,
-    UNITS,
+    SITE,
     Argument,
     described,
+    launched,
     namespaced,
     node,
     site,
@@ -43,21 +38,12 @@ PARTS = (
     ),
 )
 LIFTER = Argument("lifter", "", "id of the Robo-Stow; empty: the building's first")
-
-ARGUMENTS = (*COMMON, LIFTER, *PARTS, DESCRIPTION, HARDWARE, PLUGIN)
+ARGUMENTS = (*COMMON, LIFTER, *PARTS, *DESCRIBED)
 
 
 def generate_launch_description() -> LaunchDescription:
     """The lifter's node, the one to its ros2_control, and its robot_state_publisher."""
-    return LaunchDescription(
-        [
-            *(
-                argument.declare()
-                for argument in (*COMMON, LIFTER, *PARTS, DESCRIPTION, HARDWARE, PLUGIN)
-            ),
-            OpaqueFunction(function=_start),
-        ]
-    )
+    return launched(ARGUMENTS, _start)
 
 
 def _start(context: LaunchContext) -> list:
@@ -68,25 +54,18 @@ def _start(context: LaunchContext) -> list:
         known = ", ".join(s.id for s in building.lifters)
         raise InputError("robo_stow.launch.py", "lifter", wanted, f"one of {known} expected")
     chosen = found[0]
-    description = {
-        **lifter_arguments(building, chosen),
-        "hardware": text(context, HARDWARE),
-        "plugin": text(context, PLUGIN),
-    }
     return [
         namespaced(
             [
                 node(
                     kind,
-                    (BUILDING, UNITS, ORDERS, SEED, SIM_TIME),
+                    (*SITE, SIM_TIME),
                     values={"lifter": chosen.id},
                     name=f"{kind}_{chosen.id}",
                     condition=when(part.name, "true"),
                 )
                 for kind, part in zip(("robo_stow_lifter", "lifter_drives"), PARTS, strict=True)
             ]
-            + [
-                described("robo_stow", chosen.id, description),
-            ]
+            + [described(context, "robo_stow", chosen.id, lifter_arguments(building, chosen))]
         )
     ]

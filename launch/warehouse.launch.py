@@ -9,13 +9,10 @@ ros2 launch robo_stow warehouse.launch.py building:=/etc/robo_stow/site.yaml sim
 
 from launch.substitutions import IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
 from robo_stow_nodes.launching import (
-    BUILDING,
     COMMON,
     NAMESPACE,
-    ORDERS,
-    SEED,
     SIM_TIME,
-    UNITS,
+    SITE,
     Argument,
     include,
     namespaced,
@@ -63,7 +60,6 @@ ARGUMENTS = (
     WEB,
     *SWITCHES,
 )
-SITE = (BUILDING, UNITS, ORDERS, SEED)
 NODES = {
     "traffic_manager": (UNIT_NODES,),
     "inventory": (DATABASE,),

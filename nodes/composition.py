@@ -73,7 +73,7 @@ def run_composed(
         "units": warehouse.building.units,
         "seed": seed,
     }
-    own = {MonitorNode: {"web": web_port or 0}}
+    own: dict[type[CoreNode], dict[str, Any]] = {MonitorNode: {"web": web_port or 0}}
     nodes = [
         kind(warehouse, **_options(site, use_sim_time=True, **own.get(kind, {}))) for kind in KINDS
     ]

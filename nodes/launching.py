@@ -7,11 +7,16 @@ node's parameters are its own file in ``config/nodes``, then the file of the lau
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import (
@@ -25,7 +30,7 @@ from launch_ros.actions import Node, PushROSNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from launch import Action, Condition, LaunchContext
+from launch import Action, Condition, LaunchContext, LaunchDescription
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.floor.urdf import expand
@@ -70,8 +75,21 @@ DESCRIPTION = Argument(
     "description", "true", "publish the robot's description", choices=("true", "false")
 )
 PLUGIN = Argument("plugin", "", "ros2_control plugin of real drives, PACKAGE/CLASS")
-COMMON = (BUILDING, UNITS, ORDERS, SEED, SIM_TIME, PARAMS_FILE, NAMESPACE, LOG_LEVEL)
+SITE = (BUILDING, UNITS, ORDERS, SEED)
+"""Arguments that say to every node which site it is of."""
+COMMON = (*SITE, SIM_TIME, PARAMS_FILE, NAMESPACE, LOG_LEVEL)
 """Arguments that every launch file of nodes has."""
+DESCRIBED = (DESCRIPTION, HARDWARE, PLUGIN)
+"""Arguments of `described`."""
+
+
+def launched(
+    arguments: Iterable[Argument], start: Callable[[LaunchContext], list[Action]]
+) -> LaunchDescription:
+    """A launch file's description: its arguments, then what ``start`` makes of their values."""
+    return LaunchDescription(
+        [*(argument.declare() for argument in arguments), OpaqueFunction(function=start)]
+    )
 
 
 def shared(*parts: Any) -> PathJoinSubstitution:
@@ -81,7 +99,7 @@ def shared(*parts: Any) -> PathJoinSubstitution:
 
 def text(context: LaunchContext, argument: Argument) -> str:
     """What a launch argument says in this launch."""
-    return LaunchConfiguration(argument.name).perform(context)
+    return str(LaunchConfiguration(argument.name).perform(context))
 
 
 def site(context: LaunchContext) -> Building:
@@ -97,13 +115,18 @@ def site(context: LaunchContext) -> Building:
     )
 
 
-def described(robot: str, name: str, arguments: Mapping[str, object]) -> Node:
+def described(
+    context: LaunchContext, robot: str, name: str, arguments: Mapping[str, object]
+) -> Node:
     """Publisher of the description of a robot, its frames and topics called after ``name``.
 
     Args:
         robot: file in ``urdf/``, without its ending.
-        arguments: of its xacro.
+        arguments: of its xacro, besides those that the launch arguments give.
     """
+    description = expand(
+        robot, {**arguments, **{a.name: text(context, a) for a in (HARDWARE, PLUGIN)}}
+    )
     return Node(
         package="robot_state_publisher",
         executable="robot_state_publisher",
@@ -111,7 +134,7 @@ def described(robot: str, name: str, arguments: Mapping[str, object]) -> Node:
         condition=when(DESCRIPTION.name, "true"),
         parameters=[
             {
-                "robot_description": ParameterValue(expand(robot, arguments), value_type=str),
+                "robot_description": ParameterValue(description, value_type=str),
                 "frame_prefix": f"{name}/",
                 SIM_TIME.name: SIM_TIME.value(),
             }

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -102,13 +102,11 @@ class MonitorNode(CoreNode):
         self.create_subscription(
             codec(Release).message, topics.TOPICS[Release], self._on_release, qos.of(Release)
         )
-        for site in self.building.lifters:
-            self.create_subscription(
-                codec(LifterState).message,
-                topics.topic(topics.TOPICS[LifterState], lifter=site.id),
-                partial(self._show, self._floor.on_lifter, LifterState),
-                qos.of(LifterState),
-            )
+
+    def deliver(self, record: Any) -> None:
+        if isinstance(record, LifterState):
+            self._floor.on_lifter(record)
+        super().deliver(record)
 
     def start(self) -> None:
         super().start()
@@ -220,12 +218,10 @@ class MonitorNode(CoreNode):
             self._markers.publish(message)
 
     def _on_release(self, message: Any) -> None:
-        if self._markers.get_subscription_count():
-            self._show(self._floor.on_release, Release, message)
-
-    def _show(self, take: Callable[[Any], None], record: type, message: Any) -> None:
+        if not self._markers.get_subscription_count():
+            return
         try:
-            take(self.converter.codec(record).decode(message))
+            self._floor.on_release(self.converter.codec(Release).decode(message))
         except InputError as error:
             self.reject(error)
 

@@ -260,7 +260,7 @@ class CoreNode(Node):
 
     def now(self) -> float:
         """Building time, s."""
-        return self.get_clock().now().nanoseconds * 1e-9
+        return float(self.get_clock().now().nanoseconds * 1e-9)
 
     def on_timer(self) -> None:
         """Step the cores."""

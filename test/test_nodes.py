@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from robo_stow import messages as records
+from robo_stow.drive.motion import DriveUnits
 from robo_stow.floor.building import CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
@@ -37,6 +38,7 @@ from robo_stow_nodes.robo_stow_lifter import RoboStowLifterNode
 from robo_stow_nodes.stow_station import StowStationNode
 from robo_stow_nodes.traffic_manager import TrafficManagerNode
 from rosgraph_msgs.msg import Clock
+from visualization_msgs.msg import Marker, MarkerArray
 
 NODES = (
     "drive_unit",
@@ -308,6 +310,66 @@ def test_a_lift_is_an_action_and_an_overload_is_refused(graph: Graph) -> None:
     assert not ended.result().result.ok
     assert ended.result().result.reason
     client.destroy()
+
+
+def test_the_monitor_shows_units_their_ways_faults_and_lifters(graph: Graph) -> None:
+    graph.host(MonitorNode, use_sim_time=False, marker_period=0.05)
+    tester = graph.add(Node("tester"))
+    shown: dict[tuple[str, int], Marker] = {}
+    tester.create_subscription(
+        MarkerArray,
+        topics.MARKERS,
+        lambda array: shown.update({(marker.ns, marker.id): marker for marker in array.markers}),
+        qos.STATE,
+    )
+    assert graph.spin_until(lambda: bool(shown), 20.0)
+    assert not shown["paths", 0].points
+    site = BUILDING.lifters[0]
+
+    def say(record: Any, name: str) -> None:
+        codec = Converter(BUILDING).codec(type(record))
+        publisher = tester.create_publisher(codec.message, name, qos.of(type(record)))
+        assert graph.spin_until(lambda: publisher.get_subscription_count() > 0, 10.0)
+        # Twice would be the work of two.
+        known = tester.get_subscriptions_info_by_topic(publisher.topic_name)
+        assert [info.node_name for info in known] == ["monitor"]
+        publisher.publish(codec.encode(record))
+
+    phase = records.LiftPhase.LIFT
+    say(
+        records.LifterState(1.0, site.id, phase, "p1", 2, 750.0),
+        topics.topic(topics.TOPICS[records.LifterState], lifter=site.id),
+    )
+    assert graph.spin_until(lambda: ("lifters", 0) in shown, 10.0)
+    assert shown["lifters", 0].text == f"{site.id}: lift, 750 kg"
+
+    cells, headings = unit_cells(BUILDING, BUILDING.seed)
+    units = DriveUnits(BUILDING.drive, BUILDING.grid, BUILDING.units, cells, headings)
+    units.stop(3)
+    units.step(0.1)
+    say(units.states(2.0), topics.TOPICS[records.FleetState])
+    ahead = BUILDING.grid.width + cells[0]  # the cell south of it
+    say(
+        records.Release(
+            stamp=2.0,
+            epoch=1,
+            unit=np.array([0], np.int32),
+            first=np.zeros(1, np.uint32),
+            origin=cells[:1],
+            count=np.array([1], np.int32),
+            action=np.array([records.Action.FORWARD], np.uint8),
+            cell=np.array([ahead], np.int32),
+        ),
+        topics.TOPICS[records.Release],
+    )
+    x, y = BUILDING.grid.xy(np.array([cells[0], ahead, cells[3]], np.int32))
+
+    def points(name: str) -> list[tuple[float, float]]:
+        return [(point.x, point.y) for point in shown[name, 0].points]
+
+    assert graph.spin_until(lambda: points("paths") == [(x[0], y[0]), (x[1], y[1])], 10.0)
+    assert graph.spin_until(lambda: points("faults") == [(x[2], y[2])], 10.0)
+    assert len(points("units")) == len(shown["units", 0].colors) == BUILDING.units
 
 
 def test_one_robot_follows_its_release_as_a_process(graph: Graph) -> None:
