@@ -5,7 +5,7 @@ buildings and seeds give equal runs, bit for bit.
 
 `Loop` steps every core at every step. `QuickLoop` leaves out what would do nothing: a core is
 stepped when something has come in for it or its time has come (``due``), and what happens at every
-step - units move, report, and are given their next actions - is done in C until one of them has
+step - units move, report, are planned for and given their next actions - is done in C until a unit has
 something to tell. Both give the same run: every record that a core decides by is the same and
 comes in the same order.
 """
@@ -24,7 +24,7 @@ from robo_stow.lifter.core import LifterCore
 from robo_stow.messages import Core, FleetState, Message
 from robo_stow.monitor import MonitorCore
 from robo_stow.sim.plant import Plant
-from robo_stow.span import CHANGED, CONFLICT, ENDED, FAILED, ODD, Span
+from robo_stow.span import CHANGED, CONFLICT, ENDED, FAILED, ODD, TICK, Span
 from robo_stow.traffic.manager import TrafficManager
 from robo_stow.warehouse import Warehouse
 
@@ -168,7 +168,7 @@ class QuickLoop(Loop):
                     self._deliver(plant.attend(now))
                     due[index] = plant.due
                 continue
-            if index == self._at_traffic and told & (ENDED | CHANGED | ODD):
+            if index == self._at_traffic and told & (ENDED | CHANGED | ODD | TICK):
                 awake = True
                 if told & (CHANGED | ODD):
                     state = state or self._units.states(now)

@@ -16,8 +16,8 @@ from robo_stow.traffic.manager import TrafficManager
 from robo_stow.traffic.startup import AGAIN
 
 _POINTERS = (
-    *("fleet", "execution", "checker", "tally", "end", "load", "load_id", "status", "verdict"),
-    "pod_cell",
+    *("fleet", "execution", "tick", "checker", "tally", "end", "load", "load_id", "status"),
+    *("verdict", "pod_cell"),
 )
 _NUMBERS = ("step", "again", "late_share", "late_seconds")
 _BUFFERS = (*("number", "stamp", "unit", "first", "origin", "count", "taken", "action", "cell"),)
@@ -34,6 +34,8 @@ CONFLICT = 8
 """The checker has something to tell."""
 FAILED = 16
 """A unit could not do an action."""
+TICK = 32
+"""A tick of traffic is due that is the caller's, or has more to it than planning."""
 
 
 class _Span(ctypes.Structure):
@@ -90,6 +92,7 @@ class Span:
         self._span = _Span(
             fleet=ctypes.addressof(units.struct),
             execution=watched.graph.address,
+            tick=watched.tick.address,
             checker=ctypes.addressof(monitor.checker.struct),
             tally=ctypes.addressof(monitor.tally.struct),
             step=step,

@@ -52,7 +52,7 @@ class PlanError(ValueError):
         super().__init__(f"unit {unit}: {reason}")
 
 
-_COMMIT_ERRORS = {
+COMMIT_ERRORS = {
     1: "an action that may not be planned",
     2: "more actions planned than there is room for",
     3: "an action for a unit that is fenced or takes no part",
@@ -223,7 +223,7 @@ class ExecutionGraph:
         unit = c_int32()
         code = self._c.rs_execution_commit(self._e, action.ctypes.data, byref(unit))
         if code:
-            raise PlanError(unit.value, _COMMIT_ERRORS[code])
+            raise PlanError(unit.value, COMMIT_ERRORS[code])
 
     def append(self, unit: int, action: int) -> None:
         """Queue an operation (LIFT and above) at the planned end of one unit.
@@ -233,7 +233,7 @@ class ExecutionGraph:
         """
         code = self._c.rs_execution_append(self._e, unit, action)
         if code:
-            raise PlanError(unit, _COMMIT_ERRORS[code])
+            raise PlanError(unit, COMMIT_ERRORS[code])
 
     def withdraw(self, unit: int) -> bool:
         """Take back the unit's last action if it is an operation and not released."""

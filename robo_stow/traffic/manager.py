@@ -26,7 +26,6 @@ from robo_stow.floor.building import Building, CellKind
 from robo_stow.messages import (
     I32,
     U8,
-    Action,
     Alarm,
     Confirmation,
     ErrandReports,
@@ -49,6 +48,7 @@ from robo_stow.traffic.planner import Planner
 from robo_stow.traffic.pods import PodMap
 from robo_stow.traffic.routes import Routes
 from robo_stow.traffic.startup import AGAIN, StartUp
+from robo_stow.traffic.tick import Tick
 from robo_stow.traffic.zones import Zones
 
 Bools = NDArray[np.bool_]
@@ -103,6 +103,7 @@ class Watched(NamedTuple):
     """What the embedded loop reads and writes in place of the manager."""
 
     graph: ExecutionGraph
+    tick: Tick
     end: NDArray[np.uint32]  # [units] actions done at which the errand ends
     load: U8  # [units] as last reported
     load_id: I32
@@ -140,23 +141,17 @@ class TrafficManager:
         self._seed = int(np.random.default_rng([seed, _PLANNER_SALT]).integers(2**62))
         self._clock = clock
         budget = round(building.traffic.budget * ATTEMPTS_PER_SECOND)
-        self._iterations = budget if iterations is None else iterations
         self._storage: Bools = np.asarray(self._grid.kind == CellKind.STORAGE)
         self._routes = Routes(self._grid)
 
         n, cells = building.units, self._grid.cells
         limit = building.traffic.backlog
-        self._limit = limit
         self._graph = ExecutionGraph(
             n, self._grid.width, self._grid.height, capacity=limit + 1, ahead=limit + 1
         )
-        self._planner: Planner | None = None
-        self._members: I32 | None = None  # units the planner knows; None: all
-
         self._startup = StartUp(n, self._routes, limit + 1, self._fence)
         self._direct = False
         self._running = False
-        self._next_plan = 0.0
         self._early: list[Errands] = []
         self._out: list[Message] = []
         self._ended: list[tuple[int, int, int]] = []  # unit, errand, result
@@ -193,6 +188,30 @@ class TrafficManager:
 
         self._pods = PodMap(building.pods, cells)
         self._claim: I32 = np.full(cells, -1, np.int32)  # unit on its way to LIFT or LOWER there
+
+        self._tick = Tick(
+            self._graph,
+            limit=limit,
+            period=building.traffic.tick,
+            iterations=budget if iterations is None else iterations,
+            silence=SILENCE,
+            under_way=UNDER_WAY,
+            state={
+                "phase": self._phase,
+                "operation": self._operation,
+                "operating": self._operating,
+                "stands": self._stands,
+                "halted": self._halted,
+                "fenced": self._fenced,
+                "load": self._load,
+                "status": self._status,
+                "goal": self._goal,
+                "priority": self._priority,
+                "standing": self._pods.standing,
+                "blocked": self._blocked,
+            },
+        )
+        self._look_ahead()
 
     # --- stepping ------------------------------------------------------------------------------
 
@@ -248,6 +267,7 @@ class TrafficManager:
                 )
             )
             self._ended = []
+        self._look_ahead()
         return out
 
     @property
@@ -255,15 +275,16 @@ class TrafficManager:
         """Time (s) at which a step has something to do although nothing has come in."""
         if not self._running:
             return -math.inf
-        return min(self._next_plan - 1e-9, self._next_keep_out)
+        return self._next_keep_out if self._direct else min(self._tick.next, self._next_keep_out)
 
     def watched(self) -> Watched:
         """From now on the embedded loop reports states and gives releases to the units itself.
 
-        Steps then neither want `FleetState` nor say `Release` while the manager is `running`.
+        Steps then neither want `FleetState` nor say `Release` while the manager is `running`, and
+        ticks are left to the loop as long as nothing but planning is to be done in them.
         """
         self._direct = True
-        return Watched(self._graph, self._due, self._load, self._load_id, self._status)
+        return Watched(self._graph, self._tick, self._due, self._load, self._load_id, self._status)
 
     def look(self, now: float, state: FleetState, verdict: U8, changed: bool) -> None:
         """A unit's status has changed, or a report was not taken.
@@ -288,6 +309,7 @@ class TrafficManager:
                 self._next_keep_out = now
                 self._open_told = 0
                 self._tell_zone(now, command)
+        self._look_ahead()
         return Confirmation(not refused, refused)
 
     def _tell_keep_outs(self, now: float) -> None:
@@ -356,14 +378,12 @@ class TrafficManager:
 
     def _begin_run(self, now: float) -> None:
         self._running = True
-        self._next_plan = now
         start = self._startup
         members = np.flatnonzero(~self._fenced).astype(np.int32)
         cell = np.where(self._fenced, -1, start.cell).astype(np.int32)
         self._graph.reset(start.epoch, cell, start.heading, start.stamp)
-        self._members = None if len(members) == len(cell) else members
         grid = self._grid
-        self._planner = Planner(
+        planner = Planner(
             grid.width,
             grid.height,
             grid.exits,
@@ -373,6 +393,7 @@ class TrafficManager:
             cost=grid.cost,
             allow_rotation=False,
         )
+        self._tick.start(planner, members, now)
         for unit in [unit for unit in self._pods.lowering if not self._fenced[unit]]:
             self._pods.settle(unit, int(cell[unit]), self._load[unit] == Load.POD)
         self._pods.begin(self._carried(), self._suspects())
@@ -484,7 +505,7 @@ class TrafficManager:
                     "silent" if silent[unit] else UnitStatus(int(self._status[unit])).name.lower()
                 )
                 self._alarm(now, "halted", f"{self._name(unit)} is {what}; others drive round it")
-            self._halted = halted
+            self._halted[:] = halted
             self._withdraw_plans()
 
     def _withdraw_plans(self) -> None:
@@ -720,14 +741,16 @@ class TrafficManager:
         graph = self._graph
         for unit in np.flatnonzero(graph.done >= self._due).tolist():
             self._finish(now, unit)
-        if now + 1e-9 >= self._next_plan:
-            tick = self._building.traffic.tick
-            self._next_plan += tick * (1 + (now + 1e-9 - self._next_plan) // tick)
+        if self._tick.begin(now):
             self._look_for_halts(now)
             if not self._late:
-                self._plan(now)
+                began = self._clock() if self._clock is not None else 0.0
+                self._tick.plan()
+                if self._clock is not None:
+                    self.planner_ms.append((self._clock() - began) * 1000.0)
             elif self._comes_to_rest(now):
                 return
+        self._planned(now)
         if self._direct:
             return
         graph.release()
@@ -750,53 +773,17 @@ class TrafficManager:
         self._running = False
         return True
 
-    def _planned_load(self) -> Bools:
-        loaded: Bools = self._load != Load.NONE
-        loaded[self._operating & (self._operation == Operation.LIFT)] = True
-        loaded[self._operating & (self._operation == Operation.LOWER)] = False
-        return loaded
-
-    def _plan(self, now: float) -> None:
-        graph, planner = self._graph, self._planner
-        assert planner is not None
-        going = self._phase == _Phase.GOING
-        # A unit that was pushed away from the goal of its last errand goes back there, unless
-        # another one is to come to that cell. (At a goal, only -1 makes the planner let it rest.)
-        wanted = np.zeros(self._grid.cells, np.bool_)
-        wanted[self._goal[going]] = True
-        rests = ~going & (wanted[self._goal] | (graph.end_cell == self._goal))
-        goal = np.where(rests, np.int32(-1), self._goal)
-        frozen = graph.planned - graph.done >= self._limit
-        frozen |= self._stands | self._operating | self._halted
-        priority = np.where(going, self._priority + np.float32(UNDER_WAY), np.float32(0))
-        cell, heading, loaded = graph.end_cell, graph.end_heading, self._planned_load()
-        members = self._members
-        if members is not None:
-            cell, heading, goal = cell[members], heading[members], goal[members]
-            loaded, frozen, priority = loaded[members], frozen[members], priority[members]
-        began = self._clock() if self._clock is not None else 0.0
+    def _planned(self, now: float) -> None:
+        """Take in how the last tick has ended."""
         try:
-            action = planner.step(
-                cell,
-                heading,
-                goal,
-                loaded=loaded.view(np.uint8),
-                frozen=frozen.view(np.uint8),
-                priority=priority,
-                standing=self._pods.standing,
-                blocked=self._blocked,
-                iterations=self._iterations,
-            )
-            if members is not None:
-                step = np.full(len(going), Action.WAIT, np.uint8)
-                step[members] = action
-                action = step
-            graph.commit(action)
-        except (PlanError, ValueError) as error:
+            self._tick.check()
+        except PlanError as error:
             # Nothing was queued: the units stop at the ends of their bases.
             self._alarm(now, "planner", f"no step planned: {error}")
-        if self._clock is not None:
-            self.planner_ms.append((self._clock() - began) * 1000.0)
-        there = going & (graph.end_cell == self._goal) & ~self._halted
-        for unit in np.flatnonzero(there).tolist():
+        for unit in self._tick.arrivals():
             self._arrive(now, unit)
+
+    def _look_ahead(self) -> None:
+        """Whether the next tick can be left to the embedded loop."""
+        measured = self._clock is not None
+        self._tick.by_hand = measured or bool(self._late) or self._zones.any_closed

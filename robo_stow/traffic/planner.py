@@ -89,7 +89,7 @@ class PlannerStats:
     """Units brought out of a deadlock so far (see `docs/traffic.md`, Progress)."""
 
 
-_CODES = {
+INPUT_ERRORS = {
     1: "is outside the floor or on a wall",
     2: "has a heading that is not 0..3",
     3: "has a goal outside the floor or on a wall",
@@ -239,6 +239,12 @@ class Planner:
         self._action: NDArray[np.uint8] = np.zeros(units, np.uint8)
         self._action_address = self._action.ctypes.data
 
+    @property
+    def address(self) -> int:
+        """Address of the rs_planner."""
+        assert self._handle is not None
+        return self._handle
+
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
         if handle is not None:
@@ -326,7 +332,7 @@ class Planner:
             unit = self._unit.value
             raise ValueError(
                 f"unit {unit} (cell {self._cell[unit]}, heading {self._heading[unit]}, "
-                f"goal {self._goal[unit]}) {_CODES[code]}"
+                f"goal {self._goal[unit]}) {INPUT_ERRORS[code]}"
             )
         return np.array(self._action, np.uint8)
 
@@ -363,7 +369,7 @@ class Planner:
         )
         if code:
             query = self._unit.value
-            raise ValueError(f"query {query} {_CODES[code]}")
+            raise ValueError(f"query {query} {INPUT_ERRORS[code]}")
         return steps
 
     def stats(self) -> PlannerStats:

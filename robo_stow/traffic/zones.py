@@ -59,6 +59,11 @@ class Zones:
         for zone in self._closed.values():
             self.closed[zone.cells] = True
 
+    @property
+    def any_closed(self) -> bool:
+        """Whether a zone is closed."""
+        return bool(self._closed)
+
     def apply(self, command: ZoneCommand) -> str:
         """Carry a command out; why not, empty when it was."""
         name = command.zone

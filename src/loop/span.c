@@ -48,6 +48,18 @@ static int32_t report(rs_span *s, double now)
     return told;
 }
 
+/* What traffic does at its tick, if it is nothing but planning; `last`: others come before it. */
+static int32_t plan(rs_tick *t, double now, int last)
+{
+    if (now + RS_TICK_EARLY < t->next)
+        return 0;
+    if (last || t->by_hand || rs_tick_halts(t))
+        return RS_SPAN_TICK;
+    rs_tick_begin(t, now);
+    rs_tick_plan(t);
+    return t->code || t->arrivals ? RS_SPAN_TICK : 0;
+}
+
 int32_t rs_span_run(rs_span *s, int64_t tick, int32_t steps, int32_t lasts, int32_t *ran)
 {
     rs_drive_fleet *f = s->fleet;
@@ -64,6 +76,7 @@ int32_t rs_span_run(rs_span *s, int64_t tick, int32_t steps, int32_t lasts, int3
         if (found > 0 || lasts)
             told |= RS_SPAN_CONFLICT;
         k++;
+        told |= plan(s->tick, now, told || k == steps);
     }
     *ran = k;
     return told;

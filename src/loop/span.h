@@ -1,7 +1,8 @@
 /* Steps of the embedded loop in which the drive units move and no other room has anything to do.
  *
  * One step is what the cores do when they are stepped one by one: what traffic releases is taken
- * by the units, they move on, and their states go to traffic, the checker and the tally. */
+ * by the units, they move on, their states go to traffic, the checker and the tally, and traffic
+ * plans when it is time. */
 #ifndef RS_LOOP_SPAN_H
 #define RS_LOOP_SPAN_H
 
@@ -9,6 +10,7 @@
 
 #include "drive/motion.h"
 #include "execution/execution.h"
+#include "traffic/tick.h"
 #include "watch/checker.h"
 #include "watch/tally.h"
 
@@ -18,12 +20,14 @@ enum { /* why a span has ended before its time */
     RS_SPAN_ODD = 4,      /* a report that traffic did not take: see verdict */
     RS_SPAN_CONFLICT = 8, /* the checker has found something, see there */
     RS_SPAN_FAILED = 16,  /* a unit could not do an action, see fault in the fleet */
+    RS_SPAN_TICK = 32,    /* a tick is due that is the caller's, or has more to it than planning */
 };
 
 /* Struct of arrays owned by the caller. The fleet is whole: unit u is number u. */
 typedef struct {
     rs_drive_fleet *fleet;
     rs_execution *execution;
+    rs_tick *tick;
     rs_checker *checker;
     rs_tally *tally;
     const uint32_t *end;     /* [units] actions done at which the unit's errand ends */
@@ -47,7 +51,7 @@ typedef struct {
 
 /* Runs steps tick + 1, tick + 2, ... (step number k is at time k * step) until `steps` of them are
  * done, or one of them has one of the above to tell. The last step ends when the states have been
- * told: what traffic decides and releases then is done by the next call. Writes the number of
+ * told: what traffic plans then is up to the caller, what it releases is done by the next call. Writes the number of
  * steps to *ran and returns the reasons, 0 for none. `lasts`: a conflict goes on, so the checker
  * has something to tell as soon as there is none. */
 int32_t rs_span_run(rs_span *s, int64_t tick, int32_t steps, int32_t lasts, int32_t *ran);

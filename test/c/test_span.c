@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ typedef struct {
     rs_checker checker;
     rs_tally tally;
     rs_span span;
+    rs_tick tick;
+    rs_planner *planner;
     rs_execution *execution;
     rs_execution_view view;
     void *memory;
@@ -38,6 +41,11 @@ typedef struct {
     uint8_t known_load[UNITS], known_status[UNITS], verdict[UNITS], action[UNITS * CAPACITY];
     int32_t known_id[UNITS], number[UNITS], unit[UNITS], origin[UNITS], count[UNITS], taken[UNITS];
     int32_t path[UNITS * CAPACITY];
+    uint8_t exits[CELLS], phase[UNITS], operation[UNITS], operating[UNITS], stands[UNITS];
+    uint8_t halted[UNITS], fenced[UNITS], standing[CELLS], blocked[CELLS], wanted[CELLS];
+    uint8_t facing[UNITS], loaded[UNITS], frozen[UNITS], chosen[UNITS], joint[UNITS];
+    int32_t goal[UNITS], member[UNITS], arrived[UNITS], end_cell[UNITS], aim[UNITS];
+    float priority[UNITS], weight[UNITS];
 } site_t;
 
 static uint32_t state = 7;
@@ -101,13 +109,42 @@ static void set_up(site_t *s, double late_share)
         .speed = s->tally_speed, .load = s->tally_load, .status = s->tally_status,
     };
     s->span = (rs_span){
-        .fleet = &s->fleet, .execution = s->execution, .checker = &s->checker,
+        .fleet = &s->fleet, .execution = s->execution, .tick = &s->tick, .checker = &s->checker,
         .tally = &s->tally, .end = s->end, .load = s->known_load, .load_id = s->known_id,
         .status = s->known_status, .verdict = s->verdict, .pod_cell = s->pod_cell, .step = 0.1,
         .again = 0.5, .late_share = late_share, .late_seconds = 2.0, .seed = 11,
         .number = s->number, .stamp = s->stamp, .unit = s->unit, .first = s->first,
         .origin = s->origin, .count = s->count, .taken = s->taken, .action = s->action,
         .cell = s->path,
+    };
+    s->tick = (rs_tick){.next = INFINITY};
+}
+
+/* Every unit is on its way from its start. */
+static void set_up_traffic(site_t *s)
+{
+    static const int32_t OFFSET[4] = {1, W, -1, -W};
+    for (int32_t c = 0; c < CELLS; c++)
+        for (int d = 0; d < 4; d++)
+            s->exits[c] |= s->kind[c] && s->kind[c + OFFSET[d]] ? (uint8_t)(1 << d) : 0;
+    for (int32_t u = 0; u < UNITS; u++) {
+        s->member[u] = u;
+        s->phase[u] = RS_ERRAND_GOING;
+        s->goal[u] = 5 * W - 2 - u;
+    }
+    s->planner = rs_planner_new(&(rs_planner_config){
+        .width = W, .height = H, .units = UNITS, .exits = s->exits, .depth = 3, .seed = 3,
+        .table_memory = 1 << 20});
+    s->tick = (rs_tick){
+        .planner = s->planner, .execution = s->execution, .units = UNITS, .cells = CELLS,
+        .members = UNITS, .limit = CAPACITY - 2, .iterations = 20, .period = 0.4, .silence = 10.0,
+        .under_way = 8.0, .member = s->member, .phase = s->phase, .operation = s->operation,
+        .operating = s->operating, .stands = s->stands, .halted = s->halted, .fenced = s->fenced,
+        .load = s->known_load, .status = s->known_status, .goal = s->goal,
+        .priority = s->priority, .standing = s->standing, .blocked = s->blocked,
+        .arrived = s->arrived, .wanted = s->wanted, .cell = s->end_cell, .aim = s->aim,
+        .heading = s->facing, .loaded = s->loaded, .frozen = s->frozen, .chosen = s->chosen,
+        .action = s->joint, .weight = s->weight,
     };
 }
 
@@ -200,6 +237,73 @@ static void what_has_to_be_told_ends_a_span(void)
     free(s);
 }
 
+/* 90 s of traffic in spans of at most `most` steps; whoever arrives gets another goal. Returns how
+ * many did. */
+static int drive(site_t *s, int32_t most, int32_t by_hand)
+{
+    int arrivals = 0;
+    s->tick.by_hand = by_hand;
+    for (int64_t tick = 0; tick < 900;) {
+        int32_t ran, left = (int32_t)(900 - tick);
+        int32_t told = rs_span_run(&s->span, tick, most < left ? most : left, 0, &ran);
+        CHECK_EQUAL(told & ~RS_SPAN_TICK, 0);
+        CHECK(!by_hand || s->tick.arrivals == 0);
+        tick += ran;
+        if (told && rs_tick_begin(&s->tick, (double)tick * 0.1))
+            rs_tick_plan(&s->tick);
+        CHECK_EQUAL(s->tick.code, 0);
+        for (; s->tick.arrivals > 0; arrivals++) {
+            int32_t u = s->tick.arrived[--s->tick.arrivals];
+            CHECK_EQUAL(s->view.end_cell[u], s->goal[u]);
+            s->goal[u] = (1 + arrivals * 3 % (H - 2)) * W + 1 + (u + arrivals) % (W - 2);
+        }
+    }
+    return arrivals;
+}
+
+/* Ticks within a span do what the caller's do. */
+static void ticks_are_the_same_in_a_span_and_by_hand(void)
+{
+    site_t *s = malloc(2 * sizeof *s);
+    int arrivals[2];
+    for (int i = 0; i < 2; i++) {
+        set_up(s + i, 0.2);
+        set_up_traffic(s + i);
+        arrivals[i] = drive(s + i, i ? 900 : 3, !i);
+    }
+    CHECK(arrivals[0] > 20);
+    CHECK_EQUAL(arrivals[0], arrivals[1]);
+    CHECK(!memcmp(s[0].done, s[1].done, sizeof s->done));
+    CHECK(!memcmp(s[0].x, s[1].x, sizeof s->x) && !memcmp(s[0].y, s[1].y, sizeof s->y));
+    for (int i = 0; i < 2; i++) {
+        rs_planner_free(s[i].planner);
+        free(s[i].memory);
+    }
+    free(s);
+}
+
+/* A unit that has come to a halt, and a plan that cannot be made, are the caller's. */
+static void ticks_that_are_more_than_planning_end_a_span(void)
+{
+    site_t *s = malloc(sizeof *s);
+    int32_t ran;
+    set_up(s, 0.0);
+    set_up_traffic(s);
+    s->known_status[4] = s->status[4] = RS_TICK_HALTS;
+    s->stopped[4] = 1;
+    CHECK_EQUAL(rs_span_run(&s->span, 0, 50, 0, &ran), RS_SPAN_TICK);
+    CHECK_EQUAL(ran, 1);
+    s->halted[4] = 1;
+    s->goal[2] = 0; /* a wall */
+    CHECK_EQUAL(rs_span_run(&s->span, 1, 50, 0, &ran), RS_SPAN_TICK);
+    CHECK_EQUAL(ran, 1);
+    CHECK_EQUAL(s->tick.code, RS_PLAN_BAD_GOAL);
+    CHECK_EQUAL(s->tick.unit, 2);
+    rs_planner_free(s->planner);
+    free(s->memory);
+    free(s);
+}
+
 static void lateness_has_its_share_and_mean(void)
 {
     enum { N = 200000 };
@@ -222,6 +326,8 @@ int main(void)
     random_plans_are_driven_without_conflict(0.0);
     random_plans_are_driven_without_conflict(0.3);
     what_has_to_be_told_ends_a_span();
+    ticks_are_the_same_in_a_span_and_by_hand();
+    ticks_that_are_more_than_planning_end_a_span();
     lateness_has_its_share_and_mean();
     return 0;
 }
