@@ -5,8 +5,8 @@ buildings and seeds give equal runs, bit for bit.
 
 `Loop` steps every core at every step. `QuickLoop` leaves out what would do nothing: a core is
 stepped when something has come in for it or its time has come (``due``), and what happens at every
-step - units move, report, are planned for and given their next actions - is done in C until a unit has
-something to tell. Both give the same run: every record that a core decides by is the same and
+step - units move, report, are planned for and given their next actions - is done in C until a unit
+has something to tell. Both give the same run: every record that a core decides by is the same and
 comes in the same order.
 """
 
