@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import rclpy
+from rclpy.action import ActionClient, ActionServer
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.exceptions import ParameterException
@@ -289,6 +290,11 @@ class CoreNode(Node):
         self._heart.publish(beat)
         self._step_seconds = 0.0
 
+    def destroy_node(self) -> None:
+        """End the node, its actions included."""
+        destroy_actions(self)
+        super().destroy_node()
+
 
 def choose_stations(node: CoreNode, kind: str) -> list[Station]:
     """Stations of ``kind`` that the node's parameter ``station`` names; all when it is empty.
@@ -303,6 +309,17 @@ def choose_stations(node: CoreNode, kind: str) -> list[Station]:
         names = ", ".join(s.id for s in known)
         raise InputError(node.KIND, "station", wanted, f"one of {names} expected")
     return chosen
+
+
+def destroy_actions(node: Node) -> None:
+    """End the action clients and servers of a node, which ``Node.destroy_node`` leaves.
+
+    Their handles keep the node itself in the graph: a client would go on to find a server that
+    answers nothing.
+    """
+    for waitable in list(node.waitables):
+        if isinstance(waitable, ActionClient | ActionServer):
+            waitable.destroy()
 
 
 def subscribed(publishers: Sequence[Publisher]) -> bool:

@@ -40,7 +40,7 @@ class Graph:
         """End one of `add`."""
         self.nodes.remove(node)
         self.executor.remove_node(node)
-        node.destroy_node()
+        self._end(node)
 
     def host(self, kind: Any, *, called: str | None = None, **parameters: Any) -> Any:
         """A node in this process."""
@@ -95,7 +95,14 @@ class Graph:
                 process.wait()
         self.executor.shutdown()
         for node in self.nodes:
-            node.destroy_node()
+            self._end(node)
+
+    @staticmethod
+    def _end(node: Any) -> None:
+        from robo_stow_nodes.shell import destroy_actions
+
+        destroy_actions(node)
+        node.destroy_node()
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from robo_stow_interfaces.action import Lift
 from robo_stow_nodes import lifter_drives, qos, topics
 from robo_stow_nodes.conversions import Converter
 from robo_stow_nodes.robo_stow_lifter import RoboStowLifterNode
+from robo_stow_nodes.shell import destroy_actions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
@@ -138,6 +139,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Arm, Node]]:
     executor.shutdown()
     thread.join(5.0)
     for node in nodes:
+        destroy_actions(node)
         node.destroy_node()
     rclpy.shutdown()
 

@@ -88,7 +88,7 @@ def released(actions: list[Action], first: int = 0, epoch: int = 1, unit: int = 
     )
 
 
-F, CW = Action.FORWARD, Action.TURN_CW
+F, CW, CCW = Action.FORWARD, Action.TURN_CW, Action.TURN_CCW
 
 
 class Body:
@@ -493,6 +493,25 @@ def test_a_server_that_dies_under_a_goal_gets_it_again() -> None:
     server.active = False  # dead: no feedback, no result
     assert not server.run(SILENCE - 1.0, lambda: len(server.goals) > 1)
     assert server.run(20.0, lambda: server.done == 3)
+
+
+@pytest.mark.parametrize("turn", [CW, CCW])
+def test_a_turn_that_was_cut_off_is_ended_not_begun_again(turn: int) -> None:
+    core = navigation()
+    server = Server(core, 0.5)
+    core.receive(0.0, released([turn, turn]))
+    assert server.run(5.0, lambda: bool(server.goals) and server.left < math.pi / 6)
+    left = server.left
+    server.active = False
+    assert server.run(20.0, lambda: server.done == 2)
+    whole = math.copysign(math.pi / 2, server.goals[0].angle)
+    rest = math.copysign(left, whole)
+    step = server.speed * PERIOD + 0.05 * math.pi / 2
+    assert [goal.angle for goal in server.goals] == [
+        pytest.approx(whole),
+        pytest.approx(rest, abs=step),
+        pytest.approx(whole),
+    ]
 
 
 def test_a_server_that_is_not_there_is_waited_for() -> None:

@@ -424,7 +424,6 @@ def test_goals_that_fail_are_repeated_and_then_left_to_a_person(
     assert graph.spin_until(lambda: tester.done == len(actions), 20.0)
 
 
-@pytest.mark.xfail(reason="known fault: now and then no progress is seen after a late start")
 def test_nav2_may_start_late_hang_and_be_restarted(graph: Graph, tester: Site) -> None:
     unit_by_nav2(graph, tester)
     actions, cells = straight_ahead(3)

@@ -34,6 +34,8 @@ TRIES = 5
 """Failures one after the other after which the unit stops for a person."""
 SILENCE = 5.0
 """s without a word about a goal after which it is given up and sent anew."""
+LEAST_SPIN = 0.01
+"""rad; what is left of a turn that was cut off at its very end."""
 SPACING = 0.1
 """m between the poses of a path."""
 _STEP = 0.02
@@ -85,6 +87,7 @@ class NavigationCore(UnitCore):
         self._platform = Platform() if platform else None
         self._goal: _Under | None = None
         self._number = 0
+        self._turned = (0, 0, 0.0)  # epoch, number of a turn, rad of it that ended goals have done
         self._failures = 0
         self._missed = False  # no server was there
         self._wait = -math.inf  # no goal before this time
@@ -113,7 +116,7 @@ class NavigationCore(UnitCore):
                 left *= self.building.grid.pitch
             goal.done = max(goal.done, min(goal.way, goal.way - left))
             return
-        self._goal = None
+        self._end(goal)
         if report.state == GoalState.SUCCEEDED:
             self._failures = 0
             self._advance(goal, True)
@@ -126,6 +129,19 @@ class NavigationCore(UnitCore):
         elif not goal.canceled:
             self._failed(now, report.state.name.lower())
         self._missed = False
+
+    def _end(self, goal: _Under) -> None:
+        self._goal = None
+        if goal.goal.kind == GoalKind.SPIN:
+            self._turned = (*self._turn(), self._part_done() + goal.done)
+
+    def _turn(self) -> tuple[int, int]:
+        return int(self.books.epoch[0]), int(self.books.done[0])
+
+    def _part_done(self) -> float:
+        """What goals before have done of the turn that comes next, rad."""
+        *turn, turned = self._turned
+        return turned if tuple(turn) == self._turn() else 0.0
 
     def _failed(self, now: float, how: str) -> None:
         self._failures += 1
@@ -140,7 +156,8 @@ class NavigationCore(UnitCore):
         """As `UnitCore.move`."""
         goal = self._goal
         if goal is not None and now - goal.heard > SILENCE:
-            self._goal = goal = None
+            self._end(goal)
+            goal = None
             self._failed(now, "not heard of any more")
         failed: list[Action] = []
         if self.stopped:
@@ -171,7 +188,9 @@ class NavigationCore(UnitCore):
                 self._send(now, self._run(run), len(run))
         elif action[0] in _TURNS:
             if self._goal is None and now >= self._wait:
-                angle = -math.pi / 2 if action[0] == Action.TURN_CW else math.pi / 2
+                # A spin counts from where the unit stands, unlike a path.
+                left = max(math.pi / 2 - self._part_done(), LEAST_SPIN)
+                angle = -left if action[0] == Action.TURN_CW else left
                 empty = np.zeros(0)
                 self._number += 1
                 goal = Goal(self._number, GoalKind.SPIN, empty, empty, empty, angle)
@@ -206,7 +225,9 @@ class NavigationCore(UnitCore):
         books = self.books
         spin = goal.goal.kind == GoalKind.SPIN
         of_action = math.pi / 2 if spin else self.building.grid.pitch
-        wanted = goal.done if ended else min(goal.done, goal.way - 0.05 * of_action)
+        wanted = min(goal.done, goal.way - 0.05 * of_action)
+        if spin:
+            wanted += self._part_done()
         while int(books.done[0]) < goal.end and not self.stopped:
             now = books.under_way(self.unit)
             assert now is not None
