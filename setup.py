@@ -42,7 +42,8 @@ def c_core() -> Extension:
         sources=sorted(str(path) for path in (ROOT / "src").rglob("*.c")),
         depends=sorted(str(path) for path in (ROOT / "src").rglob("*.h")),
         include_dirs=[str(ROOT / "src")],
-        extra_compile_args=["-std=c11", "-O3", "-fPIC", "-Wall", "-Wextra"],
+        extra_compile_args=["-std=c11", "-O3", "-fPIC", "-pthread", "-Wall", "-Wextra"],
+        extra_link_args=["-pthread"],
         libraries=["m"],
     )
 

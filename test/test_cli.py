@@ -88,6 +88,7 @@ def test_mistakes_get_one_clear_line(
         (["bench", "floor", "demo", "--seed", str(2**31)], "--seed"),
         (["bench", "floor", "demo", "--out", "file/x.json"], "--out"),
         (["bench", "traffic", "--paths", "."], "--paths"),
+        (["bench", "traffic", "--threads", "0"], "--threads"),
         (["bench", "headline", "--out", "."], "--out"),
         (["forecast", "reorder", "x.csv", "--lead-days", "99999999999"], "--lead-days"),
         (["forecast", "reorder", "x.csv", "--out", "file/x.csv"], "--out"),

@@ -39,8 +39,8 @@ def check_step(world, cell, heading, goal, loaded, frozen, standing, blocked, ac
 
 
 @st.composite
-def worlds(draw) -> World:
-    width, height = draw(st.integers(1, 7)), draw(st.integers(1, 6))
+def worlds(draw, widest: int = 7, most_units: int = 24) -> World:
+    width, height = draw(st.integers(1, widest)), draw(st.integers(1, widest - 1))
     places = width * height
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     exits = np.full(places, 15, np.uint8)
@@ -53,7 +53,7 @@ def worlds(draw) -> World:
     if not len(free):
         exits[0] = 15
         free = np.array([0])
-    units = draw(st.integers(1, min(len(free), 24)))
+    units = draw(st.integers(1, min(len(free), most_units)))
     return World(
         width,
         height,
@@ -81,10 +81,12 @@ def make(world: World, **options) -> Planner:
     )
 
 
-def drive(world: World, steps: int, iterations: int, memory: int, disturb: float) -> list:
+def drive(
+    world: World, steps: int, iterations: int, memory: int, disturb: float, threads: int = 1
+) -> list:
     """Runs a planner on random tasks and disturbances; checks every step, returns all actions."""
     rng = np.random.default_rng(world.seed)
-    planner = make(world, table_memory=memory)
+    planner = make(world, table_memory=memory, threads=threads)
     n, places = len(world.cell), world.width * world.height
     free = np.flatnonzero(world.exits)
     cell, heading = list(world.cell), list(world.heading)
@@ -141,6 +143,13 @@ def test_disturbances_keep_the_rules(world: World, iterations: int, memory: int)
 @given(worlds())
 def test_equal_calls_give_equal_answers(world: World) -> None:
     assert drive(world, 15, 30, 1_000_000, 0.1) == drive(world, 15, 30, 1_000_000, 0.1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(worlds(22, 150), st.integers(2, 4), st.sampled_from([0, 1_000_000]))
+def test_threads_keep_the_rules_and_repeat(world: World, threads: int, memory: int) -> None:
+    run = world, 12, 200, memory, 0.1, threads
+    assert drive(*run) == drive(*run)
 
 
 def open_floor(width: int, height: int) -> np.ndarray:
@@ -335,6 +344,9 @@ def test_wrong_calls_are_refused() -> None:
         planner.step(good[0][:1], *good[1:])
     with pytest.raises(ValueError):
         Planner(3, 1, np.zeros(2, np.uint8), units=1)
+    for threads in (0, 65):
+        with pytest.raises(ValueError, match="threads"):
+            Planner(1, 1, np.array([15], np.uint8), units=1, threads=threads)
 
 
 def visits(iterations: int, seed: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="lifelong planning on a public instance",
         description="Plan a public lifelong instance step by step; prints one JSON object: tasks "
         "done, bound (2023 form: every unit alone on exact shortest times with turns), share of "
-        "bound, planning milliseconds a step (thread CPU time), peak memory. The 2026 form "
+        "bound, planning milliseconds a step (CPU time of the first thread, and by the wall), "
+        "peak memory. The 2026 form "
         "executes the plan too, with the instance's delays.",
     )
     parser.add_argument("--instance", metavar="FILE.json", help="instance with its other files")
@@ -38,7 +40,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=positive,
         default=100.0,
         metavar="B",
-        help="thread CPU milliseconds a step (default: %(default)g)",
+        help="CPU milliseconds of each thread a step (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--threads", type=count, default=1, metavar="T", help="that plan together (default: 1)"
     )
     parser.add_argument(
         "--paths",
@@ -78,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
     instance = _instance(args)
     if args.no_delays and instance.delays is None:
         raise InputError("command line", "--no-delays", True, "only with a 2026 instance")
+    cores = len(os.sched_getaffinity(0))
+    if args.threads > cores:
+        raise InputError("command line", "--threads", args.threads, f"there are {cores} cores")
     steps = args.steps or instance.steps
     shown = time.monotonic()
 
@@ -90,7 +98,12 @@ def run(args: argparse.Namespace) -> int:
     result: BenchmarkResult | DelayedResult
     if instance.delays is None:
         result = run_benchmark(
-            instance, steps=steps, budget_ms=args.budget_ms, seed=args.seed, progress=progress
+            instance,
+            steps=steps,
+            budget_ms=args.budget_ms,
+            seed=args.seed,
+            threads=args.threads,
+            progress=progress,
         )
     else:
         result = run_delayed(
@@ -98,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
             ticks=steps,
             budget_ms=args.budget_ms,
             seed=args.seed,
+            threads=args.threads,
             delays=not args.no_delays,
             progress=progress,
         )

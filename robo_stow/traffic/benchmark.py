@@ -38,16 +38,47 @@ class BenchmarkResult:
     """[done, 3] task index, unit, step done (2024 form)."""
 
 
-def costs(milliseconds: NDArray[np.float64]) -> dict[str, Any]:
-    """What planning cost: time of each step, and the most memory that this process has had."""
-    return {
-        "planning_ms": {
-            "mean": round(float(milliseconds.mean()), 3),
-            "p99": round(float(np.percentile(milliseconds, 99)), 3),
-            "max": round(float(milliseconds.max()), 3),
-        },
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
+class StepTimes:
+    """Time of each joint step, scheduling and planning together."""
+
+    def __init__(self) -> None:
+        self._cpu: list[float] = []
+        self._wall: list[float] = []
+        self._began = self._now()  # the first step has what comes before it in it
+
+    def _now(self) -> tuple[int, int]:
+        return time.thread_time_ns(), time.perf_counter_ns()
+
+    def begin(self) -> None:
+        """A step begins."""
+        if self._cpu:
+            self._began = self._now()
+
+    def used(self) -> float:
+        """CPU seconds of this thread since then."""
+        return (time.thread_time_ns() - self._began[0]) * 1e-9
+
+    def end(self) -> None:
+        """It ends."""
+        for spent, now, began in zip(
+            (self._cpu, self._wall), self._now(), self._began, strict=True
+        ):
+            spent.append((now - began) * 1e-6)
+
+    def figures(self) -> dict[str, Any]:
+        """Milliseconds, and the most memory that this process has had."""
+        times = {"planning_ms": self._cpu, "wall_ms": self._wall}
+        return {
+            **{
+                name: {
+                    "mean": round(float(np.mean(spent)), 3),
+                    "p99": round(float(np.percentile(spent, 99)), 3),
+                    "max": round(float(np.max(spent)), 3),
+                }
+                for name, spent in times.items()
+            },
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }
 
 
 def round_robin_bound(instance: Instance, steps: int) -> int:
@@ -104,6 +135,7 @@ def run_benchmark(
     steps: int,
     budget_ms: float,
     seed: int = 0,
+    threads: int = 1,
     iterations: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -113,17 +145,25 @@ def run_benchmark(
     Args:
         instance: what to plan.
         steps: number of steps.
-        budget_ms: thread CPU time a step, scheduling and planning together, in milliseconds.
+        budget_ms: CPU time of each thread a step, scheduling and planning together, in
+            milliseconds.
         seed: of the planner.
+        threads: that plan together.
         iterations: exactly so many improvement attempts a step in place of the budget; the run is
             then the same on every machine.
         progress: called now and then with the step and the tasks done so far.
         options: further arguments of the `Planner`.
     """
     grid, units = instance.grid, len(instance.starts)
-    started = time.thread_time_ns()
+    times = StepTimes()
     options.setdefault("depth", 5 if budget_ms >= DEEP_BUDGET_MS * units else 4)
-    planner = Planner(grid.width, grid.height, grid.exits, units=units, seed=seed, **options)
+    planner = Planner(
+        *(grid.width, grid.height, grid.exits),
+        units=units,
+        seed=seed,
+        threads=threads,
+        **options,
+    )
     pool = TaskPool(instance, planner) if instance.form != 2023 else None
     errands = pool or RoundRobin(instance)
     move = np.array([1, grid.width, -1, -grid.width], np.int32)
@@ -132,22 +172,20 @@ def run_benchmark(
     goal = errands.goal
     states = np.empty((steps + 1, units, 2), np.int32)
     states[0, :, 0], states[0, :, 1] = cell, heading
-    spent = np.empty(steps)
     for t in range(1, steps + 1):
-        begin = time.thread_time_ns() if t > 1 else started
+        times.begin()
         if t > 1 or pool is not None:
             goal = errands.step(cell, heading)
-        used = (time.thread_time_ns() - begin) * 1e-9
         action = planner.step(
             cell,
             heading,
             goal,
             next_goal=None if pool is None else pool.next_goal,
             later=None if pool is None else pool.later,
-            budget_s=max(budget_ms * 1e-3 - used, 1e-6),
+            budget_s=max(budget_ms * 1e-3 - times.used(), 1e-6),
             iterations=iterations,
         )
-        spent[t - 1] = (time.thread_time_ns() - begin) * 1e-6
+        times.end()
         cell = np.where(action == FORWARD, cell + move[heading], cell).astype(np.int32)
         heading = (heading + (action == TURN_CW) + 3 * (action == TURN_CCW)).astype(np.uint8) % 4
         states[t, :, 0], states[t, :, 1] = cell, heading
@@ -163,7 +201,8 @@ def run_benchmark(
         "bound": None,
         "share_of_bound": None,
         "budget_ms": budget_ms,
-        **costs(spent),
+        **times.figures(),
+        "threads": threads,
         "seed": seed,
         "rejected_steps": planner.stats().rejected,
     }

@@ -13,7 +13,6 @@ A unit enters a cell after the last one has left it, so outlines of one cell nev
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from robo_stow.floor.gridmap import Delays, Instance
 from robo_stow.messages import I32, U8, FleetState, Release
-from robo_stow.traffic.benchmark import costs
+from robo_stow.traffic.benchmark import StepTimes
 from robo_stow.traffic.execution import ExecutionGraph
 from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, WAIT, Planner
 from robo_stow.traffic.pool import TaskPool
@@ -230,6 +229,7 @@ def run_delayed(
     ticks: int,
     budget_ms: float,
     seed: int = 0,
+    threads: int = 1,
     delays: bool = True,
     iterations: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -239,8 +239,10 @@ def run_delayed(
 
     Args:
         instance: what to do, with delays.
-        budget_ms: thread CPU time a joint step, scheduling and planning together, in milliseconds.
+        budget_ms: CPU time of each thread a joint step, scheduling and planning together, in
+            milliseconds.
         seed: of the planner.
+        threads: that plan together.
         delays: False: nobody is held up.
         iterations: exactly so many improvement attempts a step in place of the budget; the run is
             then the same on every machine.
@@ -250,13 +252,14 @@ def run_delayed(
     config = instance.delays
     assert config is not None
     grid, n = instance.grid, len(instance.starts)
-    started = time.thread_time_ns()
+    times = StepTimes()
     planner = Planner(
         grid.width,
         grid.height,
         grid.exits,
         units=n,
         seed=seed,
+        threads=threads,
         allow_rotation=False,
         **{"depth": 5, **options},
     )
@@ -273,20 +276,18 @@ def run_delayed(
     planned = np.zeros(n, np.int64)  # actions in the plan
     given = np.full(n, -1)  # task that the pool had given the unit
     steps = 0
-    spent: list[float] = []
 
     def plan_until(last: int) -> list[U8]:
         """Joint steps up to number ``last``, from where the plan ends."""
         nonlocal end, facing, steps
         plan = []
         while steps < last:
-            begin = time.thread_time_ns() if spent else started
+            times.begin()
             for unit in np.flatnonzero((end == pool.goal) & (pool.goal >= 0)).tolist():
                 task = int(pool.task[unit])
                 tasks.plan_visit(unit, task, given[unit] != task, int(planned[unit]))
                 given[unit] = task
             goal = pool.step(end, facing, unfinished=pool.done - len(tasks.log))
-            used = (time.thread_time_ns() - begin) * 1e-9
             action = planner.step(
                 end,
                 facing,
@@ -294,10 +295,10 @@ def run_delayed(
                 next_goal=pool.next_goal,
                 later=pool.later,
                 frozen=(planned - floor.done >= BACKLOG).astype(np.uint8),
-                budget_s=max(budget_ms * 1e-3 - used, 1e-6),
+                budget_s=max(budget_ms * 1e-3 - times.used(), 1e-6),
                 iterations=iterations,
             )
-            spent.append((time.thread_time_ns() - begin) * 1e-6)
+            times.end()
             end = np.where(action == FORWARD, end + move[facing], end).astype(np.int32)
             facing = (facing + (action == TURN_CW) + 3 * (action == TURN_CCW)).astype(np.uint8) % 4
             planned[action != WAIT] += 1
@@ -347,7 +348,8 @@ def run_delayed(
         "conflicts": conflicts,
         "budget_ms": budget_ms,
         "planned_steps": steps,
-        **costs(np.array(spent)),
+        **times.figures(),
+        "threads": threads,
         "seed": seed,
         "rejected_steps": planner.stats().rejected,
     }

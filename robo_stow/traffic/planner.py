@@ -39,6 +39,7 @@ class _Config(ctypes.Structure):
         ("allow_rotation", ctypes.c_int32),
         ("seed", ctypes.c_uint64),
         ("table_memory", ctypes.c_uint64),
+        ("threads", ctypes.c_int32),
     ]
 
 
@@ -80,7 +81,7 @@ class PlannerStats:
     accepted: int
     """Attempts that improved the plan."""
     cpu_seconds: float
-    """Thread CPU time of the last step."""
+    """CPU time of the caller's thread in the last step."""
     tables: int
     """Distance tables made so far."""
     rejected: int
@@ -129,9 +130,9 @@ class Planner:
     A joint step never has two units in one cell, two units that exchange cells, or a move against
     the rules of the floor; frozen units wait. A unit that starts against the rules (on a blocked
     cell, say) may leave but not enter such a cell again. Equal calls on equal planners give equal
-    answers when `iterations` is fixed; a time budget depends on the machine's speed.
+    answers when `iterations` and `threads` are fixed; a time budget depends on the machine's speed.
 
-    Not thread-safe: one planner, one thread. The GIL is released while it plans.
+    Not thread-safe: one call at a time. The GIL is released while it plans.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Planner:
         allow_rotation: bool = True,
         depth: int = 4,
         table_memory: int = 2_000_000_000,
+        threads: int = 1,
     ) -> None:
         """Prepares the floor; all arrays are copied.
 
@@ -162,6 +164,8 @@ class Planner:
                 every unit can enter its next cell after the unit ahead has left it.
             depth: actions of an operation, 2..5. More plans further and takes longer.
             table_memory: bytes that distance tables may take at most.
+            threads: that plan together, 1..64. More fill distance tables and list operations side
+                by side, and improve the plan in different parts of the floor at the same time.
 
         Raises:
             ValueError: sizes that do not fit together.
@@ -174,6 +178,8 @@ class Planner:
             raise ValueError(f"units: {units} is not in 0..{2**20 - 1}")
         if not 2 <= depth <= 5:
             raise ValueError(f"depth: {depth} is not in 2..5")
+        if not 1 <= threads <= 64:
+            raise ValueError(f"threads: {threads} is not in 1..64")
         if table_memory < 0:
             raise ValueError(f"table_memory: {table_memory} is negative")
         self._handle: int | None = None
@@ -201,6 +207,7 @@ class Planner:
             int(allow_rotation),
             seed % 2**64,
             table_memory,
+            threads,
         )
         self._handle = self._core.rs_planner_new(ctypes.byref(config))
         if self._handle is None:
@@ -288,8 +295,8 @@ class Planner:
                 falls from 64 steps to 0, and stays there when it is late.
             standing: [height * width] 1: a pod stands on the cell.
             blocked: [height * width] 1: nobody may enter.
-            budget_s: thread CPU seconds for the step; what the first plan leaves of it goes into
-                improvement.
+            budget_s: CPU seconds of each thread for the step; what the first plan leaves of it goes
+                into improvement.
             iterations: exactly so many improvement attempts, in place of the budget.
 
         Returns:

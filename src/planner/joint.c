@@ -21,8 +21,9 @@ int rs_joint_init(rs_joint *j, const rs_grid *grid, const rs_operations *ops, in
     j->candidates = calloc(n, sizeof *j->candidates);
     j->held = malloc(n * sizeof *j->held);
     j->weight = calloc(n, sizeof *j->weight);
+    j->rank = calloc(n, sizeof *j->rank);
     if (!j->occupant || !j->place || !j->heading || !j->op || !j->cost || !j->candidates ||
-        !j->held || !j->weight) {
+        !j->held || !j->weight || !j->rank) {
         rs_joint_free(j);
         return -1;
     }
@@ -41,6 +42,7 @@ void rs_joint_free(rs_joint *j)
     free(j->candidates);
     free(j->held);
     free(j->weight);
+    free(j->rank);
     memset(j, 0, sizeof *j);
 }
 
@@ -50,7 +52,11 @@ int rs_joint_ring(const rs_joint *j, int32_t unit, int32_t pushed)
     int32_t start = j->place[unit], at = start + step[j->heading[unit]];
     for (;;) {
         int32_t other = j->occupant[(int64_t)at * RS_OCCUPANCY_STRIDE];
-        if (other < 0 || other == unit || other == pushed || j->held[other] < 0)
+        if (other < 0 || other == unit || other == pushed)
+            return 0;
+        if (rs_joint_elsewhere(j, other))
+            return 1;
+        if (j->held[other] < 0)
             return 0;
         if (!(j->ops->drives[rs_joint_op(j, other, j->held[other])] & 1))
             return 0;

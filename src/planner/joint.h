@@ -6,6 +6,7 @@
 
 #include "grid.h"
 #include "operations.h"
+#include "regions.h"
 
 typedef struct {
     const rs_grid *grid;
@@ -20,6 +21,10 @@ typedef struct {
     int32_t *candidates;  /* [units] how many */
     int32_t *held;        /* [units] candidate the unit holds, or -1 */
     double *weight;       /* [units] of its cost in the sum to improve */
+    int32_t *rank;        /* [units] place in the order of priority, 0 first */
+    const uint8_t *region; /* [units] or NULL: operations of units of other regions than `mine` stay
+                            * as they are; those of units that are in none may be looked at */
+    uint8_t mine;
 } rs_joint;
 
 int rs_joint_init(rs_joint *joint, const rs_grid *grid, const rs_operations *ops, int32_t units,
@@ -34,6 +39,12 @@ static inline int16_t rs_joint_op(const rs_joint *j, int32_t unit, int32_t k)
 static inline uint16_t rs_joint_cost(const rs_joint *j, int32_t unit, int32_t k)
 {
     return j->cost[(int64_t)unit * j->ops->count + k];
+}
+
+/* Whether the unit is another region's, so that its operation may change at any time. */
+static inline int rs_joint_elsewhere(const rs_joint *j, int32_t unit)
+{
+    return j->region && j->region[unit] != j->mine && j->region[unit] != RS_NO_REGION;
 }
 
 /* The occupants of the unit's own place; those along an operation lie `slot`s from here. */
@@ -57,7 +68,8 @@ void rs_joint_take(rs_joint *joint, int32_t unit, int32_t k);
 void rs_joint_drop(rs_joint *joint, int32_t unit);
 
 /* Would the unit, driving forward, close a ring of units that all move in this step? `pushed` is
- * taken as having no operation. */
+ * taken as having no operation. A chain that leads into another region counts as a ring: what goes
+ * on there is not known, and of the units of a ring across a border one is the last to join. */
 int rs_joint_ring(const rs_joint *joint, int32_t unit, int32_t pushed);
 
 /* Check of the first actions that trusts nothing of the search; 1 when they are safe together.

@@ -12,9 +12,11 @@
 #include "grid.h"
 #include "joint.h"
 #include "operations.h"
+#include "regions.h"
 #include "rescue.h"
 #include "search.h"
 #include "tables.h"
+#include "team.h"
 
 /* Reading the clock is a system call: look at it after so many operations tested. */
 enum { RS_CLOCK_WORK = 2000 };
@@ -47,13 +49,33 @@ enum { RS_PICKS = 3 };
 /* Temperature at the start of the improvement, in travel cost. */
 static const double RS_HEAT = 1.0;
 
+/* Several threads divide the floor anew so many times in each improvement, in this order. */
+enum { RS_ROUNDS = 8 };
+static const float RS_PHASES[RS_ROUNDS / 2] = {0.0f, 0.5f, 0.25f, 0.75f};
+
+/* What a thread has of its own. */
+typedef struct {
+    rs_joint joint;   /* the planner's, as seen from one region */
+    rs_search search;
+    uint64_t random;
+    int32_t *unit;    /* [units] those of the region */
+    int64_t attempts, accepted;
+    double begin;     /* CPU time of the thread when the improvement began */
+} rs_member;
+
 struct rs_planner {
     int32_t units;
     rs_grid grid;
     rs_operations ops;
     rs_tables tables;
     rs_joint joint;
-    rs_search search;
+    rs_team *team;
+    rs_member *member;            /* [members]; 0 works on the joint plan outside improvement too */
+    int32_t members;
+    uint8_t *region;              /* [units] */
+    int32_t *line_units;          /* [max(width, height)] scratch */
+    int32_t batch;                /* units whose tables fit into memory together */
+    int32_t *slot, *next_slot;    /* [units] tables to the goals, or -1 */
     uint8_t *standing, *blocked;  /* [cells] */
     int32_t *claimed;             /* [places] scratch of the final check, all -1 */
     int32_t *cell;                /* [units] dense ids of this step */
@@ -71,7 +93,6 @@ struct rs_planner {
     rs_flow flow;
     rs_rescue rescue;
     double jam;                   /* share of units that wait, fading average */
-    uint64_t random;
     rs_planner_stats stats;
 };
 
@@ -82,24 +103,40 @@ static double cpu_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static uint64_t next_random(rs_planner *p)
+static uint64_t next_random(rs_member *m)
 {
-    uint64_t z = (p->random += UINT64_C(0x9E3779B97F4A7C15)); /* splitmix64 */
+    uint64_t z = (m->random += UINT64_C(0x9E3779B97F4A7C15)); /* splitmix64 */
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
     return z ^ (z >> 31);
 }
 
+static int members_init(rs_planner *p, const rs_planner_config *config)
+{
+    p->member = calloc((size_t)config->threads, sizeof *p->member);
+    for (; p->member && p->members < config->threads; p->members++) {
+        rs_member *m = &p->member[p->members];
+        m->random = config->seed + (uint64_t)p->members * UINT64_C(0xD1B54A32D192ED03);
+        m->unit = malloc(((size_t)p->units + 1) * sizeof *m->unit);
+        if (rs_search_init(&m->search, &p->joint) || !m->unit)
+            return -1;
+    }
+    p->team = rs_team_new(config->threads);
+    /* One at a time where there is one thread: a table made for one unit may be gone for the next. */
+    p->batch = config->threads > 1 ? p->tables.slots / 2 : 1;
+    return p->member && p->team ? 0 : -1;
+}
+
 rs_planner *rs_planner_new(const rs_planner_config *config)
 {
-    if (config->depth < 2 || config->depth > RS_DEPTH_MAX || config->units < 0)
+    if (config->depth < 2 || config->depth > RS_DEPTH_MAX || config->units < 0 ||
+        config->threads < 1 || config->threads > RS_THREADS_MAX)
         return NULL;
     rs_planner *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
     p->units = config->units;
-    p->random = config->seed;
-        if (rs_grid_init(&p->grid, config->width, config->height, config->exits, config->storage,
+    if (rs_grid_init(&p->grid, config->width, config->height, config->exits, config->storage,
                      config->cost))
         goto fail;
     rs_operations_init(&p->ops, config->depth, config->width);
@@ -121,18 +158,24 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->order = malloc(n * sizeof *p->order);
     p->scratch = malloc(n * sizeof *p->scratch);
     p->key = malloc(n * sizeof *p->key);
+    p->slot = malloc(n * sizeof *p->slot);
+    p->next_slot = malloc(n * sizeof *p->next_slot);
+    p->region = malloc(n);
+    int32_t lines = config->width > config->height ? config->width : config->height;
+    p->line_units = malloc((size_t)lines * sizeof *p->line_units);
     if (!p->standing || !p->blocked || !p->claimed || !p->cell || !p->goal || !p->next_goal ||
         !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance ||
         !p->expected ||
-        !p->left_over || !p->order || !p->scratch || !p->key)
+        !p->left_over || !p->order || !p->scratch || !p->key || !p->slot || !p->next_slot ||
+        !p->region || !p->line_units)
         goto fail;
     memset(p->claimed, -1, places * sizeof *p->claimed);
     memset(p->goal_before, -1, n * sizeof *p->goal_before);
     memset(p->expected, -1, n * sizeof *p->expected);
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
-                       (size_t)config->table_memory) ||
+                       (size_t)config->table_memory, config->threads) ||
         rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
-        rs_search_init(&p->search, &p->joint) || rs_flow_init(&p->flow, &p->grid, p->units) ||
+        members_init(p, config) || rs_flow_init(&p->flow, &p->grid, p->units) ||
         rs_rescue_init(&p->rescue, &p->grid, p->units))
         goto fail;
     return p;
@@ -147,7 +190,12 @@ void rs_planner_free(rs_planner *p)
         return;
     rs_rescue_free(&p->rescue);
     rs_flow_free(&p->flow);
-    rs_search_free(&p->search);
+    rs_team_free(p->team);
+    for (int32_t k = 0; k < p->members; k++) {
+        rs_search_free(&p->member[k].search);
+        free(p->member[k].unit);
+    }
+    free(p->member);
     rs_joint_free(&p->joint);
     rs_tables_free(&p->tables);
     rs_grid_free(&p->grid);
@@ -167,6 +215,10 @@ void rs_planner_free(rs_planner *p)
     free(p->order);
     free(p->scratch);
     free(p->key);
+    free(p->slot);
+    free(p->next_slot);
+    free(p->region);
+    free(p->line_units);
     free(p);
 }
 
@@ -329,7 +381,7 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
     for (int32_t i = 0; i < p->units; i++) {
         int32_t u = 0xFFFFF - (int32_t)(p->key[i] & 0xFFFFF);
         p->order[i] = u;
-        p->search.rank[u] = i;
+        p->joint.rank[u] = i;
     }
 }
 
@@ -344,34 +396,89 @@ static int32_t list_held(const rs_planner *p, int32_t unit, int16_t *op, uint16_
     return action == RS_WAIT ? 1 : 2;
 }
 
-/* Lists what every unit can do. */
-static void list_candidates(rs_planner *p, const rs_planner_input *in)
+/* A part of the units, whose candidates the threads list together. */
+typedef struct {
+    rs_planner *p;
+    const rs_planner_input *in;
+    int32_t first, end;
+} rs_listing;
+
+static int is_loaded(const rs_planner_input *in, int32_t unit)
 {
+    return in->loaded && in->loaded[unit];
+}
+
+/* A table is filled by one thread, for one unit after the other. */
+static void fill_tables(void *what, int32_t member)
+{
+    const rs_listing *l = what;
+    rs_planner *p = l->p;
+    for (int32_t u = l->first; u < l->end; u++)
+        if (p->slot[u] >= 0 && p->slot[u] % p->members == member)
+            rs_tables_fill(&p->tables, member, p->slot[u], p->cell[u]);
+}
+
+static void fill_next_tables(void *what, int32_t member)
+{
+    const rs_listing *l = what;
+    rs_planner *p = l->p;
+    for (int32_t u = l->first; u < l->end; u++)
+        if (p->next_slot[u] >= 0 && p->next_slot[u] % p->members == member)
+            rs_tables_fill(&p->tables, member, p->next_slot[u], p->goal[u]);
+}
+
+static void list_some(void *what, int32_t member)
+{
+    const rs_listing *l = what;
+    rs_planner *p = l->p;
     rs_joint *j = &p->joint;
-    for (int32_t u = 0; u < p->units; u++) {
+    for (int32_t u = l->first + member; u < l->end; u += p->members) {
         rs_situation s = {.cell = p->cell[u],
-                          .heading = in->heading[u],
+                          .heading = l->in->heading[u],
                           .goal = p->goal[u],
-                          .loaded = in->loaded && in->loaded[u],
-                          .frozen = in->frozen && in->frozen[u],
+                          .loaded = is_loaded(l->in, u),
+                          .frozen = l->in->frozen && l->in->frozen[u],
                           .next_goal = -1,
                           .standing = p->standing,
                           .blocked = p->rescue.stage == RS_RESCUE_IDLE ? p->blocked
                                                                        : p->rescue.closed};
-        p->distance[u] = 0;
-        if (s.goal >= 0) {
-            s.table = rs_tables_get(&p->tables, s.goal, s.loaded, s.cell);
-            p->distance[u] = rs_distance(&s.table, s.cell, s.heading);
-        }
-        if (s.goal >= 0 && p->next_goal[u] >= 0 && p->next_goal[u] != s.goal &&
-            p->distance[u] <= p->ops.depth * RS_STEP_COST) {
+        if (s.goal >= 0)
+            s.table = rs_tables_at(&p->tables, p->slot[u]);
+        if (p->next_slot[u] >= 0) {
             s.next_goal = p->next_goal[u];
-            s.next_table = rs_tables_get(&p->tables, s.next_goal, s.loaded, s.goal);
+            s.next_table = rs_tables_at(&p->tables, p->next_slot[u]);
         }
         int16_t *op = j->op + (int64_t)u * p->ops.count;
         uint16_t *cost = j->cost + (int64_t)u * p->ops.count;
         j->candidates[u] = is_held(p, u) ? list_held(p, u, op, cost)
                                          : rs_candidates(&p->grid, &p->ops, &s, op, cost);
+    }
+}
+
+/* Lists what every unit can do. */
+static void list_candidates(rs_planner *p, const rs_planner_input *in)
+{
+    rs_listing l = {.p = p, .in = in};
+    for (; l.first < p->units; l.first = l.end) {
+        l.end = p->units - l.first < p->batch ? p->units : l.first + p->batch;
+        for (int32_t u = l.first; u < l.end; u++)
+            p->slot[u] = p->goal[u] < 0 ? -1
+                                        : rs_tables_slot(&p->tables, p->goal[u], is_loaded(in, u));
+        rs_team_run(p->team, fill_tables, &l);
+        for (int32_t u = l.first; u < l.end; u++) {
+            p->distance[u] = 0;
+            p->next_slot[u] = -1;
+            if (p->goal[u] < 0)
+                continue;
+            rs_table table = rs_tables_at(&p->tables, p->slot[u]);
+            p->distance[u] = rs_distance(&table, p->cell[u], in->heading[u]);
+            if (p->next_goal[u] >= 0 && p->next_goal[u] != p->goal[u] &&
+                p->distance[u] <= p->ops.depth * RS_STEP_COST)
+                p->next_slot[u] =
+                    rs_tables_slot(&p->tables, p->next_goal[u], is_loaded(in, u));
+        }
+        rs_team_run(p->team, fill_next_tables, &l);
+        rs_team_run(p->team, list_some, &l);
     }
 }
 
@@ -384,48 +491,94 @@ static void weigh_units(rs_planner *p, const rs_planner_input *in)
     jam = jam < 0.0 ? 0.0 : jam > 1.0 ? 1.0 : jam;
     double power = RS_EVEN_POWER + (RS_STEEP_POWER - RS_EVEN_POWER) * jam;
     for (int32_t u = 0; u < p->units; u++) {
-        double behind = 1.0 - (double)p->search.rank[u] / (p->units + 1);
+        double behind = 1.0 - (double)p->joint.rank[u] / (p->units + 1);
         p->joint.weight[u] =
             (1.0 + (double)priority_of(p, in, u)) * (RS_LEAST_WEIGHT + pow(behind, power));
     }
 }
 
-static int32_t random_unit(rs_planner *p)
+/* A part of the improvement, which the threads do together: from this share of it to that. */
+typedef struct {
+    rs_planner *p;
+    const rs_planner_input *in;
+    double span; /* CPU seconds of each thread for all of it */
+    double from, to;
+    int32_t regions; /* a thread for each; 1: the caller's alone, on the whole floor */
+} rs_round;
+
+static int32_t random_unit(rs_member *m, int32_t units)
 {
-    return (int32_t)((next_random(p) >> 33) % (uint64_t)p->units);
+    int32_t i = (int32_t)((next_random(m) >> 33) % (uint64_t)units);
+    return m->joint.region ? m->unit[i] : i;
 }
 
 /* Simulated annealing over the units' operations: now and then a change for the worse is taken, the
  * less so the more of the time is gone. */
-static void improve(rs_planner *p, const rs_planner_input *in, double started)
+static void improve_some(void *what, int32_t member)
 {
-    int64_t attempts = 0;
-    double heat = RS_HEAT, begin = in->iterations < 0 ? cpu_now() : 0.0;
-    double span = started + in->budget - begin;
-    int64_t look = 0;
-    for (; p->units > 0; attempts++) {
+    const rs_round *r = what;
+    rs_planner *p = r->p;
+    rs_member *m = &p->member[member];
+    const rs_planner_input *in = r->in;
+    int32_t units = member || r->regions > 1 ? 0 : p->units;
+    m->joint = p->joint;
+    m->joint.region = r->regions > 1 ? p->region : NULL;
+    m->joint.mine = (uint8_t)member;
+    m->search.joint = &m->joint;
+    for (int32_t u = 0; r->regions > 1 && u < p->units; u++)
+        if (p->region[u] == member)
+            m->unit[units++] = u;
+    double heat = RS_HEAT;
+    if (r->from <= 0.0)
+        m->begin = in->iterations < 0 ? cpu_now() : 0.0;
+    int64_t last = (int64_t)((double)in->iterations * r->to);
+    int64_t look = m->search.work;
+    int64_t k = (int64_t)((double)in->iterations * r->from) + member;
+    for (; units > 0; k += r->regions) {
         if (in->iterations >= 0) {
-            if (attempts >= in->iterations)
+            if (k >= last)
                 break;
-            heat = RS_HEAT * (1.0 - (double)attempts / (double)in->iterations);
-        } else if (p->search.work >= look) {
-            double gone = cpu_now() - begin;
-            look = p->search.work + RS_CLOCK_WORK;
-            if (gone >= span)
+            heat = RS_HEAT * (1.0 - (double)k / (double)in->iterations);
+        } else if (m->search.work >= look) {
+            double gone = cpu_now() - m->begin;
+            look = m->search.work + RS_CLOCK_WORK;
+            if (gone >= r->span * r->to)
                 break;
-            heat = RS_HEAT * (1.0 - gone / span);
+            heat = RS_HEAT * (1.0 - gone / r->span);
         }
-        int32_t u = random_unit(p);
-        for (int k = 0; k < RS_PICKS && !rs_joint_cost(&p->joint, u, p->joint.held[u]); k++)
-            u = random_unit(p);
-        double chance = (double)((next_random(p) >> 11) + 1) * 0x1p-53;
+        int32_t u = random_unit(m, units);
+        for (int i = 0; i < RS_PICKS && !rs_joint_cost(&p->joint, u, p->joint.held[u]); i++)
+            u = random_unit(m, units);
+        double chance = (double)((next_random(m) >> 11) + 1) * 0x1p-53;
         /* The first of all only takes what is better: it is on its way in bounded time. */
-        double slack = p->search.rank[u] == 0 ? -0.5 : -heat * log(chance);
-        p->stats.accepted += rs_search_improve(&p->search, u, slack);
+        double slack = p->joint.rank[u] == 0 ? -0.5 : -heat * log(chance);
+        m->accepted += rs_search_improve(&m->search, u, slack);
+        m->attempts++;
     }
-    p->stats.attempts = attempts;
 }
 
+static void improve(rs_planner *p, const rs_planner_input *in, double started)
+{
+    rs_round r = {.p = p, .in = in, .regions = 1};
+    r.span = in->iterations < 0 ? started + in->budget - cpu_now() : 0.0;
+    for (int32_t k = 0; k < p->members; k++)
+        p->member[k].attempts = p->member[k].accepted = 0;
+    int rounds = p->members > 1 ? RS_ROUNDS : 1;
+    for (int round = 0; round < rounds; round++) {
+        r.from = (double)round / rounds;
+        r.to = (double)(round + 1) / rounds;
+        if (p->members > 1)
+            r.regions =
+                rs_regions(&p->grid, p->units, p->cell, round % 2, RS_PHASES[round / 2],
+                           p->members, p->ops.depth, p->region, p->line_units);
+        rs_team_run(p->team, improve_some, &r);
+    }
+    p->member[0].search.joint = &p->joint;
+    for (int32_t k = 0; k < p->members; k++) {
+        p->stats.attempts += p->member[k].attempts;
+        p->stats.accepted += p->member[k].accepted;
+    }
+}
 static void write_actions(rs_planner *p, uint8_t *action)
 {
     rs_joint *j = &p->joint;
@@ -473,15 +626,16 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
     rank_units(p, in);
     weigh_units(p, in);
     continue_plan(p, in);
+    rs_search *yielding = &p->member[0].search;
     int64_t look = 0;
     for (int32_t i = 0; i < p->units; i++) {
-        if (limited && i >= RS_ALWAYS_CHOOSE && p->search.work >= look) {
+        if (limited && i >= RS_ALWAYS_CHOOSE && yielding->work >= look) {
             if (cpu_now() - started >= in->budget)
                 break;
-            look = p->search.work + RS_CLOCK_WORK;
+            look = yielding->work + RS_CLOCK_WORK;
         }
         if (j->held[p->order[i]] > 0)
-            rs_search_yield(&p->search, p->order[i]);
+            rs_search_yield(yielding, p->order[i]);
     }
     improve(p, in, started);
     write_actions(p, action);
@@ -489,7 +643,7 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
         rs_joint_drop(j, u);
         *rs_joint_here(j, u) = -1;
     }
-    p->stats.tables = (int64_t)p->tables.builds;
+    p->stats.tables = (int64_t)rs_tables_searches(&p->tables);
     p->stats.rescues = p->rescue.rescues;
     p->stats.cpu_seconds = cpu_now() - started;
     return RS_PLAN_OK;

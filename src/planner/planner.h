@@ -21,6 +21,7 @@ typedef struct {
     int32_t allow_rotation; /* 0: no closed ring of units may all advance in one step */
     uint64_t seed;
     uint64_t table_memory;  /* bytes for distance tables */
+    int32_t threads;        /* that plan together, 1..RS_THREADS_MAX */
 } rs_planner_config;
 
 typedef struct {
@@ -35,18 +36,20 @@ typedef struct {
     const float *due;         /* [units] steps from now until it should be at its goal, or NULL */
     const uint8_t *standing;  /* [height*width] or NULL */
     const uint8_t *blocked;   /* [height*width] or NULL */
-    double budget;            /* thread CPU seconds for the step; 0: one plan, no improvement */
+    double budget;            /* CPU seconds of each thread for the step; 0: no improvement */
     int64_t iterations;       /* >= 0: exactly so many improvement attempts instead */
 } rs_planner_input;
 
 typedef struct {
     int64_t attempts;    /* improvement attempts of the last step */
     int64_t accepted;
-    double cpu_seconds;  /* of the last step */
+    double cpu_seconds;  /* of the last step, of the caller's thread */
     int64_t tables;      /* distance tables made so far */
     int64_t rejected;    /* joint steps thrown away by the final check so far: always 0 */
     int64_t rescues;     /* units brought out of a deadlock so far */
 } rs_planner_stats;
+
+enum { RS_THREADS_MAX = 64 };
 
 enum {
     RS_PLAN_OK = 0,
@@ -56,7 +59,7 @@ enum {
     RS_PLAN_SHARED_CELL = 4, /* two units in one cell */
 };
 
-/* NULL when out of memory or the depth is out of range. */
+/* NULL when out of memory or threads, or the depth or their number is out of range. */
 rs_planner *rs_planner_new(const rs_planner_config *config);
 void rs_planner_free(rs_planner *planner);
 

@@ -12,8 +12,7 @@ int rs_search_init(rs_search *s, rs_joint *joint)
     s->visited = calloc(n, sizeof *s->visited);
     s->visits = calloc(n, sizeof *s->visits);
     s->chained = calloc(n, sizeof *s->chained);
-    s->rank = calloc(n, sizeof *s->rank);
-    if (!s->visited || !s->visits || !s->chained || !s->rank) {
+    if (!s->visited || !s->visits || !s->chained) {
         rs_search_free(s);
         return -1;
     }
@@ -25,7 +24,6 @@ void rs_search_free(rs_search *s)
     free(s->visited);
     free(s->visits);
     free(s->chained);
-    free(s->rank);
     memset(s, 0, sizeof *s);
 }
 
@@ -66,7 +64,9 @@ static void add_link(rs_search *s, int32_t length, int32_t unit, double before, 
 
 static int may_push(const rs_search *s, int32_t unit, int32_t floor_rank)
 {
-    return !s->chained[unit] && s->rank[unit] > floor_rank &&
+    const rs_joint *j = s->joint;
+    return !(j->region && j->region[unit] != j->mine) && !s->chained[unit] &&
+           j->rank[unit] > floor_rank &&
            (s->visited[unit] != s->attempt || s->visits[unit] < RS_VISITS_MAX);
 }
 
@@ -132,7 +132,7 @@ static int search_chain(rs_search *s, int32_t root, int32_t root_last, int32_t f
 
 int rs_search_yield(rs_search *s, int32_t unit)
 {
-    return search_chain(s, unit, s->joint->held[unit], s->rank[unit], DBL_MAX);
+    return search_chain(s, unit, s->joint->held[unit], s->joint->rank[unit], DBL_MAX);
 }
 
 int rs_search_improve(rs_search *s, int32_t unit, double slack)

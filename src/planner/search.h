@@ -27,7 +27,6 @@ typedef struct {
     uint8_t *chained;    /* [units] 1: on the chain */
     uint32_t attempt;
     int64_t work;        /* operations tested for clashes so far, a measure of time */
-    int32_t *rank;       /* [units] place in the order of priority, 0 first */
 } rs_search;
 
 int rs_search_init(rs_search *search, rs_joint *joint);

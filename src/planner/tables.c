@@ -9,7 +9,7 @@ enum {
 };
 
 int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, int modes,
-                   size_t memory)
+                   size_t memory, int32_t queues)
 {
     memset(t, 0, sizeof *t);
     t->grid = grid;
@@ -29,15 +29,22 @@ int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, in
     t->state = malloc(slots * sizeof *t->state);
     t->newer = malloc((slots + 1) * sizeof *t->newer);
     t->older = malloc((slots + 1) * sizeof *t->older);
-    t->bucket = malloc(RS_BUCKETS * sizeof *t->bucket);
-    t->queue_next = malloc(queue * sizeof *t->queue_next);
-    t->queue_state = malloc(queue * sizeof *t->queue_state);
-    if (!t->entries || !t->slot_of || !t->state || !t->newer || !t->older || !t->bucket ||
-        !t->queue_next || !t->queue_state) {
+    t->queue = calloc((size_t)queues, sizeof *t->queue);
+    t->queues = t->queue ? queues : 0;
+    int failed = !t->entries || !t->slot_of || !t->state || !t->newer || !t->older || !t->queue;
+    for (int32_t i = 0; i < t->queues; i++) {
+        rs_table_queue *q = &t->queue[i];
+        q->bucket = malloc(RS_BUCKETS * sizeof *q->bucket);
+        q->next = malloc(queue * sizeof *q->next);
+        q->state = malloc(queue * sizeof *q->state);
+        failed |= !q->bucket || !q->next || !q->state;
+        if (q->bucket)
+            memset(q->bucket, -1, RS_BUCKETS * sizeof *q->bucket);
+    }
+    if (failed) {
         rs_tables_free(t);
         return -1;
     }
-    memset(t->bucket, -1, RS_BUCKETS * sizeof *t->bucket);
     rs_tables_forget(t);
     return 0;
 }
@@ -49,9 +56,12 @@ void rs_tables_free(rs_tables *t)
     free(t->state);
     free(t->newer);
     free(t->older);
-    free(t->bucket);
-    free(t->queue_next);
-    free(t->queue_state);
+    for (int32_t i = 0; i < t->queues; i++) {
+        free(t->queue[i].bucket);
+        free(t->queue[i].next);
+        free(t->queue[i].state);
+    }
+    free(t->queue);
     memset(t, 0, sizeof *t);
 }
 
@@ -82,23 +92,23 @@ static inline int32_t guidance(const rs_tables *t, int32_t cell, int32_t anchor)
     return anchor < 0 ? 0 : RS_STEP_COST * rs_crow(t->grid, cell, anchor);
 }
 
-static void clear_queue(rs_tables *t)
+static void clear_queue(rs_table_queue *q)
 {
-    t->queue_size = 0;
-    t->least = RS_BUCKETS;
-    t->most = -1;
+    q->size = 0;
+    q->least = RS_BUCKETS;
+    q->most = -1;
 }
 
-static inline void push(rs_tables *t, int32_t state, int32_t total)
+static inline void push(rs_table_queue *q, int32_t state, int32_t total)
 {
     if (total >= RS_BUCKETS)
         return;
-    int32_t e = t->queue_size++;
-    t->queue_state[e] = state;
-    t->queue_next[e] = t->bucket[total];
-    t->bucket[total] = e;
-    t->least = total < t->least ? total : t->least;
-    t->most = total > t->most ? total : t->most;
+    int32_t e = q->size++;
+    q->state[e] = state;
+    q->next[e] = q->bucket[total];
+    q->bucket[total] = e;
+    q->least = total < q->least ? total : q->least;
+    q->most = total > q->most ? total : q->most;
 }
 
 static inline int unset(uint32_t entry, int heading)
@@ -107,21 +117,22 @@ static inline int unset(uint32_t entry, int heading)
 }
 
 /* Queues the states from which (cell, heading) is reached by one action and that are not filled. */
-static inline void push_before(rs_tables *t, const uint32_t *table, const rs_table_state *k, int32_t cell,
-                        int heading, int32_t distance)
+static inline void push_before(const rs_tables *t, rs_table_queue *q, const uint32_t *table,
+                               const rs_table_state *k, int32_t cell, int heading,
+                               int32_t distance)
 {
     const rs_grid *g = t->grid;
     int32_t goal = k->key % g->cells, loaded = k->key >= g->cells;
     for (int turn = 1; turn < RS_HEADINGS; turn += 2) {
         int from = (heading + turn) & 3;
         if (unset(table[cell], from))
-            push(t, cell * RS_HEADINGS + from,
+            push(q, cell * RS_HEADINGS + from,
                  distance + RS_TURN_COST + guidance(t, cell, k->anchor));
     }
     int32_t from = g->prev[cell * RS_HEADINGS + heading];
     if (from >= 0 && !t->blocked[cell] && !(loaded && g->storage[cell] && cell != goal) &&
         unset(table[from], heading))
-        push(t, from * RS_HEADINGS + heading,
+        push(q, from * RS_HEADINGS + heading,
              distance + g->edge_cost[from * RS_HEADINGS + heading] + guidance(t, from, k->anchor));
 }
 
@@ -133,15 +144,16 @@ static int filled(uint32_t entry)
 /* Dijkstra backwards, or A* towards the anchor, in buckets of total distance. A heading's nibble is
  * unset until the state is settled; the first settled heading of a cell is its nearest, so it gives
  * the base. Stops a margin beyond the anchor. */
-static void search(rs_tables *t, uint32_t *table, rs_table_state *k, int32_t from)
+static void search(const rs_tables *t, rs_table_queue *q, uint32_t *table, rs_table_state *k,
+                   int32_t from)
 {
-    int32_t limit = RS_BUCKETS - 1, total = t->least;
-    for (; total <= t->most && total <= limit; total++) {
-        while (t->bucket[total] >= 0) {
-            int32_t e = t->bucket[total], state = t->queue_state[e];
+    int32_t limit = RS_BUCKETS - 1, total = q->least;
+    for (; total <= q->most && total <= limit; total++) {
+        while (q->bucket[total] >= 0) {
+            int32_t e = q->bucket[total], state = q->state[e];
             int32_t cell = state / RS_HEADINGS, heading = state % RS_HEADINGS;
             uint32_t shift = 4u * (uint32_t)heading, entry = table[cell];
-            t->bucket[total] = t->queue_next[e];
+            q->bucket[total] = q->next[e];
             if (!unset(entry, heading))
                 continue;
             int32_t distance = total - guidance(t, cell, k->anchor);
@@ -157,18 +169,18 @@ static void search(rs_tables *t, uint32_t *table, rs_table_state *k, int32_t fro
             more = more < 0 ? 0 : more > 2 * RS_TURN_COST ? 2 * RS_TURN_COST : more;
             entry &= ~(UINT32_C(15) << shift);
             table[cell] = entry | (uint32_t)more << shift;
-            push_before(t, table, k, cell, heading, distance);
+            push_before(t, q, table, k, cell, heading, distance);
         }
         if (k->anchor >= 0 && limit == RS_BUCKETS - 1 && filled(table[from]))
             limit = total + RS_MARGIN;
     }
-    k->reach = total > t->most ? RS_FAR : total;
-    for (; total <= t->most; total++)
-        t->bucket[total] = -1;
-    t->builds++;
+    k->reach = total > q->most ? RS_FAR : total;
+    for (; total <= q->most; total++)
+        q->bucket[total] = -1;
+    q->searches++;
 }
 
-static void build(rs_tables *t, int32_t s, int32_t from)
+static void build(const rs_tables *t, rs_table_queue *q, int32_t s, int32_t from)
 {
     const rs_grid *g = t->grid;
     uint32_t *table = t->entries + (size_t)s * (size_t)g->cells;
@@ -177,34 +189,41 @@ static void build(rs_tables *t, int32_t s, int32_t from)
     for (int32_t c = 0; c < g->cells; c++)
         table[c] = RS_ENTRY_EMPTY;
     k->anchor = t->whole ? -1 : from;
-    k->age = t->now;
-    clear_queue(t);
+    k->stale = 0;
+    clear_queue(q);
     for (int h = 0; h < RS_HEADINGS; h++)
-        push(t, goal * RS_HEADINGS + h, guidance(t, goal, k->anchor));
-    search(t, table, k, from);
+        push(q, goal * RS_HEADINGS + h, guidance(t, goal, k->anchor));
+    search(t, q, table, k, from);
 }
 
 /* Goes on with the search towards another unit. */
-static void extend(rs_tables *t, int32_t s, int32_t from)
+static void extend(const rs_tables *t, rs_table_queue *q, int32_t s, int32_t from)
 {
     const rs_grid *g = t->grid;
     uint32_t *table = t->entries + (size_t)s * (size_t)g->cells;
     rs_table_state *k = &t->state[s];
     k->anchor = from;
-    clear_queue(t);
+    clear_queue(q);
     for (int32_t c = 0; c < g->cells; c++) {
         int32_t base = (int32_t)(table[c] >> RS_ENTRY_BASE_SHIFT);
         for (int h = 0; h < RS_HEADINGS; h++)
             if (!unset(table[c], h))
-                push_before(t, table, k, c, h, base + (int32_t)((table[c] >> (4 * h)) & 15u));
+                push_before(t, q, table, k, c, h, base + (int32_t)((table[c] >> (4 * h)) & 15u));
     }
-    search(t, table, k, from);
+    search(t, q, table, k, from);
 }
 
-rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
+uint64_t rs_tables_searches(const rs_tables *t)
+{
+    uint64_t searches = 0;
+    for (int32_t i = 0; i < t->queues; i++)
+        searches += t->queue[i].searches;
+    return searches;
+}
+
+int32_t rs_tables_slot(rs_tables *t, int32_t goal, int loaded)
 {
     int32_t key = goal + (loaded ? t->grid->cells : 0);
-    size_t cells = (size_t)t->grid->cells;
     int32_t s = t->slot_of[key];
     if (s >= 0) {
         if (t->older[t->slots] != s) {
@@ -213,8 +232,8 @@ rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
         }
         /* Spread over as many steps again, so that tables made together do not expire together. */
         int32_t made = t->state[s].age, spare = t->max_age < INT32_MAX ? key % (t->max_age + 1) : 0;
-        if (t->now - made - spare > t->max_age && t->changed >= made)
-            build(t, s, from);
+        if (t->now - made - spare <= t->max_age || t->changed < made)
+            return s;
     } else {
         if (t->used < t->slots) {
             s = t->used++;
@@ -226,11 +245,31 @@ rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
         link_newest(t, s);
         t->slot_of[key] = s;
         t->state[s].key = key;
-        build(t, s, from);
     }
-    if (t->entries[(size_t)s * cells + (size_t)from] == RS_ENTRY_EMPTY &&
-        t->state[s].reach < RS_FAR)
-        extend(t, s, from);
-    return (rs_table){t->entries + (size_t)s * cells, t->grid, t->state[s].anchor,
-                      t->state[s].reach};
+    t->state[s].stale = 1;
+    t->state[s].age = t->now;
+    return s;
+}
+
+void rs_tables_fill(const rs_tables *t, int32_t queue, int32_t slot, int32_t from)
+{
+    size_t cells = (size_t)t->grid->cells;
+    if (t->state[slot].stale)
+        build(t, &t->queue[queue], slot, from);
+    if (t->entries[(size_t)slot * cells + (size_t)from] == RS_ENTRY_EMPTY &&
+        t->state[slot].reach < RS_FAR)
+        extend(t, &t->queue[queue], slot, from);
+}
+
+rs_table rs_tables_at(const rs_tables *t, int32_t slot)
+{
+    const uint32_t *entry = t->entries + (size_t)slot * (size_t)t->grid->cells;
+    return (rs_table){entry, t->grid, t->state[slot].anchor, t->state[slot].reach};
+}
+
+rs_table rs_tables_get(rs_tables *t, int32_t goal, int loaded, int32_t from)
+{
+    int32_t slot = rs_tables_slot(t, goal, loaded);
+    rs_tables_fill(t, 0, slot, from);
+    return rs_tables_at(t, slot);
 }

@@ -25,7 +25,18 @@ typedef struct {
     int32_t anchor; /* cell towards which the search was guided, or -1 */
     int32_t reach;  /* all states are filled whose distance plus distance to the anchor is less */
     int32_t age;    /* step in which it was made */
+    int stale;      /* 1: to be made (anew) */
 } rs_table_state;
+
+/* What a search needs; one for each thread that fills tables. */
+typedef struct {
+    int32_t *bucket;     /* [RS_BUCKETS] newest entry of the queue, or -1 */
+    int32_t *next;       /* [12*cells+1] */
+    int32_t *state;
+    int32_t size;
+    int32_t least, most; /* totals in the queue */
+    uint64_t searches;   /* so far */
+} rs_table_queue;
 
 typedef struct {
     const rs_grid *grid;
@@ -40,12 +51,8 @@ typedef struct {
     int32_t now;            /* step, for the age of tables; set by the owner */
     int32_t max_age;        /* steps after which a table is made afresh ... */
     int32_t changed;        /* ... if edge costs have changed since it was made */
-    uint64_t builds;        /* searches so far */
-    int32_t *bucket;        /* [RS_BUCKETS] newest entry of the search's queue, or -1 */
-    int32_t *queue_next;    /* [12*cells+1] */
-    int32_t *queue_state;
-    int32_t queue_size;
-    int32_t least, most;    /* totals in the queue */
+    rs_table_queue *queue;  /* [queues] */
+    int32_t queues;
 } rs_tables;
 
 /* A table as seen by one unit, valid until the next rs_tables_get but one. */
@@ -56,13 +63,21 @@ typedef struct {
 } rs_table;
 
 int rs_tables_init(rs_tables *tables, const rs_grid *grid, const uint8_t *blocked, int modes,
-                   size_t memory);
+                   size_t memory, int32_t queues);
 void rs_tables_free(rs_tables *tables);
 void rs_tables_forget(rs_tables *tables);
+
+uint64_t rs_tables_searches(const rs_tables *tables);
 
 /* The table to `goal` (dense id), exact at least at the cell `from`; loaded: storage cells are
  * closed but for the goal and the start. */
 rs_table rs_tables_get(rs_tables *tables, int32_t goal, int loaded, int32_t from);
+
+/* The same in pieces: slots of up to `slots` different tables are looked up first, then threads
+ * with queues of their own fill different slots at the same time, then tables are read. */
+int32_t rs_tables_slot(rs_tables *tables, int32_t goal, int loaded);
+void rs_tables_fill(const rs_tables *tables, int32_t queue, int32_t slot, int32_t from);
+rs_table rs_tables_at(const rs_tables *tables, int32_t slot);
 
 static inline int32_t rs_crow(const rs_grid *grid, int32_t cell, int32_t other)
 {

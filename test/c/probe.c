@@ -45,7 +45,7 @@ static int32_t list(const probe *p, int32_t cell, int32_t heading, int32_t goal,
                          .loaded = loaded, .frozen = frozen, .next_goal = -1, .table = none,
                          .next_table = none, .standing = p->standing, .blocked = p->blocked};
     rs_tables tables;
-    rs_tables_init(&tables, &p->grid, p->blocked, 2, 1 << 20);
+    rs_tables_init(&tables, &p->grid, p->blocked, 2, 1 << 20, 1);
     if (goal >= 0) {
         unit.goal = p->grid.id_of[goal];
         unit.table = rs_tables_get(&tables, unit.goal, loaded, unit.cell);

@@ -32,7 +32,7 @@ static void tables_give_exact_times_and_survive_eviction(void)
     CHECK_EQUAL(rs_grid_init(&grid, 4, 3, exits, NULL, NULL), 0);
     CHECK_EQUAL(grid.cells, 11);
     rs_tables tables;
-    CHECK_EQUAL(rs_tables_init(&tables, &grid, blocked, 1, 2 * 11 * 4), 0);
+    CHECK_EQUAL(rs_tables_init(&tables, &grid, blocked, 1, 2 * 11 * 4, 1), 0);
     CHECK_EQUAL(tables.slots, 2);
     int32_t goal = grid.id_of[6], start = grid.id_of[4];
     for (int round = 0; round < 3; round++) {
@@ -62,7 +62,7 @@ static void rings_turn_only_when_allowed(void)
     exits[4] = 0;
     for (int allow = 0; allow < 2; allow++) {
         rs_planner_config config = {.width = 3, .height = 3, .units = 8, .exits = exits, .depth = 3,
-                                    .allow_rotation = allow, .table_memory = 1 << 16};
+                                    .allow_rotation = allow, .table_memory = 1 << 16, .threads = 1};
         rs_planner_input input = {.cell = cell, .heading = heading, .goal = goal, .iterations = 50};
         rs_planner *planner = rs_planner_new(&config);
         int32_t unit;

@@ -25,7 +25,7 @@ static void read_map(world *w, const char *map, int32_t width, int rotation, int
     }
     rs_planner_config config = {.width = width, .height = w->places / width, .units = w->units,
                                 .exits = w->exits, .storage = w->storage, .depth = depth,
-                                .allow_rotation = rotation, .table_memory = 1 << 16};
+                                .allow_rotation = rotation, .table_memory = 1 << 16, .threads = 1};
     w->planner = rs_planner_new(&config);
     CHECK(w->planner != NULL);
 }
