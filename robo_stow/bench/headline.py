@@ -495,7 +495,7 @@ def plot(result: Mapping[str, Any]) -> Figure:
     """Order-to-ship against load of all three ways, with the article's minutes marked."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     colours = {"dedicated": "tab:red", "classes": "tab:orange", "pods": "tab:blue"}
     for way in WAYS:
@@ -509,12 +509,21 @@ def plot(result: Mapping[str, Any]) -> Figure:
     axes.axhspan(low, high, color="0.85", zorder=0)
     axes.annotate(
         f"the article's {low} to {high} min",
-        (0.01, high),
+        (0.01, math.sqrt(low * high)),
         xycoords=("axes fraction", "data"),
-        va="bottom",
+        va="center",
         fontsize=9,
     )
-    axes.axhline(result["goal_minutes"]["p50"], color="tab:blue", lw=0.8, ls="--")
+    for key, minutes in result["goal_minutes"].items():
+        axes.axhline(minutes, color="tab:blue", lw=0.8, ls="-" if key == "p50" else ":", alpha=0.5)
+        axes.annotate(
+            f"goal {key}",
+            (0.01, minutes),
+            xycoords=("axes fraction", "data"),
+            va="bottom",
+            fontsize=8,
+            color="tab:blue",
+        )
     for way in WAYS[:2]:
         mark = result["marks"][way]
         if mark is not None:
@@ -540,5 +549,5 @@ def plot(result: Mapping[str, Any]) -> Figure:
     axes.set_ylabel("order to ship, min")
     axes.grid(alpha=0.3)
     axes.set_title(result["title"])
-    axes.legend(fontsize=9)
+    figure.legend(fontsize=9, loc="outside lower center", ncols=3)
     return figure
