@@ -63,7 +63,7 @@ ARGUMENTS = (
 NODES = {
     "traffic_manager": (UNIT_NODES,),
     "inventory": (DATABASE,),
-    "fulfilment": (),
+    "fulfilment": (DATABASE,),
     "robo_stow_lifter": (),
     "pick_station": (),
     "stow_station": (),

@@ -15,7 +15,10 @@ from robo_stow_nodes.shell import CoreNode, run_alone
 from robo_stow.errors import InputError
 from robo_stow.forecast.plan import expected_from
 from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.inventory.held import OrderRecords
+from robo_stow.inventory.ledger import Ledger
 from robo_stow.messages import (
+    Alarm,
     CancelRequest,
     Core,
     Errands,
@@ -46,7 +49,7 @@ class FulfilmentNode(CoreNode):
     Publishes:
         /fleet/errands (Errands)
         /stations/<id>/pick_visit (PickVisit), /stations/<id>/stow_visit (StowVisit)
-        /orders/tote_ready (ToteReady), /orders/shipped (OrderShipped)
+        /orders/tote_ready (ToteReady), /orders/shipped (OrderShipped), /alarms (Alarm)
 
     Subscribes:
         /fleet/state (FleetState), /fleet/errand_reports (ErrandReports),
@@ -57,7 +60,9 @@ class FulfilmentNode(CoreNode):
 
     Calls: /inventory/receive, reserve, cancel, ship, move_pod.
     Acts: /lifters/<id>/lift (Lift).
-    Parameters: those of `CoreNode`, and history (order lines of days before, CSV).
+    Parameters: those of `CoreNode`, history (order lines of days before, CSV), and database: the
+    ledger, read once at the start, and again a minute later when it holds orders that a predecessor
+    left open.
     """
 
     KIND = "fulfilment"
@@ -72,6 +77,7 @@ class FulfilmentNode(CoreNode):
         CancelRequest,
         ShipRequest,
         MovePodRequest,
+        Alarm,
     )
     BY_ACTION = (LiftResult,)
 
@@ -80,7 +86,11 @@ class FulfilmentNode(CoreNode):
             self, self.KIND, "history", "order lines of days before, to anticipate by; empty: none"
         )
         expected = expected_from(history) if history else None
-        return (FulfilmentCore(self.building, self.seed, expected),)
+        database = parameters.declare(
+            self, self.KIND, "database", "SQLAlchemy URL of the ledger, to resume open orders by"
+        )
+        records = OrderRecords(Ledger(database))
+        return (FulfilmentCore(self.building, self.seed, expected, records=records),)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
         return (warehouse.fulfilment,)

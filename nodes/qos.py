@@ -25,6 +25,9 @@ COMMAND = _profile(1000)
 SNAPSHOT = _profile(1000, DurabilityPolicy.TRANSIENT_LOCAL)
 """Absolute values sent on change; the publisher repeats all of them for a late joiner."""
 
+KEPT = _profile(1000, DurabilityPolicy.TRANSIENT_LOCAL)
+"""Everything said once counts, and the newest are heard by a late joiner too."""
+
 LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
 """One message that stays true: the floor, the closed zones."""
 
@@ -35,6 +38,7 @@ SENSOR = QoSProfile(
 
 _STATES = (records.FleetState, records.LifterState, records.LifterFeedback, records.LifterCommand)
 _LATCHED = (records.KeepOuts,)
+_KEPT = (records.OrderArrived,)
 _SNAPSHOTS = (records.PodPlaces, records.PodRegister, records.StockLevels, records.PodSpace)
 
 
@@ -44,4 +48,6 @@ def of(record: type) -> QoSProfile:
         return STATE
     if record in _LATCHED:
         return LATCHED
+    if record in _KEPT:
+        return KEPT
     return SNAPSHOT if record in _SNAPSHOTS else COMMAND

@@ -14,6 +14,7 @@ What decides what:
 `dispatch`             units, their errands, who is free
 `stock`, `ledger`      mirror of the stock; requests to the inventory, repeated until answered
 `shipping`             full totes, packing, shipments
+`succession`           orders that a predecessor left open
 =====================  =====================================================================
 """
 
@@ -35,6 +36,7 @@ from robo_stow.fulfilment.podchoice import Candidates, best_candidate, choose_po
 from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.shipping import Shipping
 from robo_stow.fulfilment.stock import StockMirror
+from robo_stow.fulfilment.succession import Records, resume
 from robo_stow.fulfilment.trips import Desk, PodTrip, Stage, Trips, room
 from robo_stow.fulfilment.ways import Ways
 from robo_stow.messages import (
@@ -83,6 +85,9 @@ class FulfilmentCore:
         expected: order lines of each SKU that the next day is expected to bring. Pods are ranked by
             them, and idle units bring pods to where their rank belongs before orders come.
         pick: which of the pods compared is sent (`robo_stow.fulfilment.rolling`).
+        records: what the ledger holds for orders. If it holds anything at the first step, this core
+            succeeds another: no order is begun until that one's visits have ended, then its orders
+            go on. Who was not shipped must arrive again meanwhile.
     """
 
     consumes: tuple[type, ...] = (
@@ -107,8 +112,12 @@ class FulfilmentCore:
         expected: Mapping[str, float] | None = None,
         *,
         pick: Callable[[Candidates], int] = best_candidate,
+        records: Records | None = None,
     ) -> None:
         self.building = building
+        self._records = records
+        self._resume_at: float | None = None
+        """When the predecessor's orders go on; None: there are none."""
         self._pick = pick
         self._out: list[Message] = []
         self.stock = StockMirror(building)
@@ -202,6 +211,8 @@ class FulfilmentCore:
 
     def _start(self, now: float) -> None:
         self._started = True
+        if self._records is not None and self._records.held():
+            self._resume_at = now + ADOPTION
         self.ledger.start(now)
         self.units.start(now)
         self.inbound.start(now)
@@ -312,6 +323,8 @@ class FulfilmentCore:
 
     def _fill(self, desks: list[PickDesk], now: float) -> None:
         """Open orders in free slots: the station with the least left to do chooses first."""
+        if self._resume_at is not None:
+            return  # the slots are those of a predecessor's totes
         for desk in desks:
             desk.resume()
         open_desks = [desk for desk in desks if desk.has_room]
@@ -380,6 +393,8 @@ class FulfilmentCore:
     def _chores(self, now: float) -> None:
         self._next_chores = now + CHORES
         self._dispatch_due = True
+        if self._resume_at is not None and now >= self._resume_at:
+            self._resume(now)
         fell, rose = self.units.changed()
         for unit in fell:
             task = self.units.task[unit]
@@ -407,6 +422,16 @@ class FulfilmentCore:
             self.book.retry()
             for desk in self.desks:
                 desk.dirty = True
+
+    def _resume(self, now: float) -> None:
+        """Go on with the orders of a predecessor."""
+        assert self._records is not None
+        self._resume_at = None
+        full = resume(self._records, self.book, self.ledger, list(self._by_station), self._out, now)
+        for order in full:
+            self.shipping.ready(order, now)
+        for desk in self.desks:
+            desk.dirty = True
 
     def _tidy(self, now: float) -> None:
         """Let idle units bring pods to better places while stations have what they need."""

@@ -182,6 +182,22 @@ class OrderBook:
             if self._stock.total.get(sku, 0) > 0:
                 self.restocked(sku)
 
+    def withdraw(self, name: str) -> Order:
+        """Take an order out of the backlog."""
+        order = self.backlog[name]
+        self._leave(order)
+        return order
+
+    def give_back(self, order: Order, station: str) -> None:
+        """An order's tote stands at ``station``, and can go on there."""
+        order.stage = OrderStage.SHORT
+        order.station = station
+        self.returning.setdefault(station, []).append(order)
+
+    def complete(self, order: Order) -> None:
+        """All lines are in the tote."""
+        order.stage = OrderStage.PICKED
+
     def ship(self, order: Order) -> None:
         """The order has left."""
         order.stage = OrderStage.SHIPPED
