@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
@@ -28,7 +28,7 @@ from robo_stow.messages import (
     Scan,
     TotePacked,
 )
-from robo_stow.sim.entities import Entities
+from robo_stow.sim.entities import Entities, Hands
 from robo_stow.sim.plant import Plant, drive_units
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class FleetSimulatorNode(CoreNode):
 
     def connect(self) -> None:
         super().connect()
-        entities = Entities(self.building, self.seed)
+        (plant,) = self.cores
+        entities = Entities(self.building, self.seed, cast(Hands, plant))
         self._gazebo = GazeboServices(self, entities, self.shown())
 
     def shown(self) -> Shown | None:

@@ -22,9 +22,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from robo_stow_interfaces import msg
 from robo_stow_nodes import qos
 from robo_stow_nodes.fleet_simulator import FleetSimulatorNode
 
+from robo_stow import messages as records
+from robo_stow.floor.building import CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.messages import Action, Release
@@ -165,16 +168,72 @@ def test_entities_come_are_moved_and_go(bench: Bench) -> None:
     assert not bench.ask(DeleteEntity, "/delete_entity", gone).success
 
 
-def test_people_can_be_put_elsewhere(bench: Bench) -> None:
-    name = f"person_{BUILDING.stations[0].id}"
-    pose = Pose(position=Point(x=3.0, y=3.0, z=4.0))
+def test_a_person_who_is_put_out_of_reach_does_no_work(bench: Bench) -> None:
+    station = BUILDING.stations[0].id
+    name = f"person_{station}"
+    home = where(bench, name)
+    assert home is not None
+    plant = bench.simulator.cores[0]
+    scans: list[Any] = []
+    bench.tool.create_subscription(
+        msg.Scan, f"/stations/{station}/scan", scans.append, qos.of(records.Scan)
+    )
+
+    def put(x: float) -> None:
+        pose = Pose(position=Point(x=x, y=home[1], z=home[2]))
+        moved = SetEntityState.Request(state=EntityState(name=name, pose=pose))
+        assert bench.ask(SetEntityState, "/gazebo/set_entity_state", moved).success
+        assert where(bench, name) == (x, home[1], home[2])
+
+    def instruct(work: int) -> None:
+        now = bench.simulator.now()
+        bench.simulator.deliver(records.Instruct(now, station, work, False, 3, "A", 1))
+        assert bench.until(lambda: bench.simulator.now() > now + 0.3)
+
+    put(home[0] + 5.0)
+    instruct(1)
+    put(home[0] + 1.0)
+    instruct(2)
+    assert bench.until(lambda: bool(scans))
+    assert [scan.work for scan in scans] == [2]
+    # Sent away altogether, and back.
+    assert bench.ask(DeleteEntity, "/delete_entity", DeleteEntity.Request(name=name)).success
+    assert where(bench, name) is None
+    assert plant.due > bench.simulator.now()
+    spawn = SpawnEntity.Request(name=name, xml=SDF)
+    spawn.initial_pose.position = Point(x=home[0], y=home[1], z=home[2])
+    assert bench.ask(SpawnEntity, "/spawn_entity", spawn).success
+    instruct(3)
+    assert bench.until(lambda: len(scans) > 1)
+    assert [scan.work for scan in scans] == [2, 3]
+
+
+def test_a_unit_is_set_down_elsewhere_taken_away_and_brought_back(bench: Bench) -> None:
+    unit = 3
+    name = BUILDING.unit_name(unit)
+    free = np.flatnonzero(BUILDING.grid.kind == CellKind.TRAVEL)[unit : unit + 1]
+    (x,), (y,) = BUILDING.grid.xy(free.astype(np.int32))
+    pose = Pose(position=Point(x=x + 0.2, y=y - 0.2, z=4.0), orientation=Quaternion(z=0.6, w=0.8))
     moved = SetEntityState.Request(state=EntityState(name=name, pose=pose))
     assert bench.ask(SetEntityState, "/gazebo/set_entity_state", moved).success
-    assert where(bench, name) == (3.0, 3.0, 4.0)
+    assert bench.until(lambda: where(bench, name) == pytest.approx((x, y, 4.0), abs=1e-3))
+    gone = DeleteEntity.Request(name=name)
+    assert bench.ask(DeleteEntity, "/delete_entity", gone).success
+    assert bench.until(lambda: where(bench, name) is None)
+    assert not bench.ask(DeleteEntity, "/delete_entity", gone).success
+    spawn = SpawnEntity.Request(name=name, xml=SDF, initial_pose=pose)
+    assert bench.ask(SpawnEntity, "/spawn_entity", spawn).success
+    assert bench.until(lambda: where(bench, name) == pytest.approx((x, y, 4.0), abs=1e-3))
+    # Not into another unit, not onto another level.
+    for at in (where(bench, BUILDING.unit_name((unit + 1) % 4)), (x, y, 0.0)):
+        assert at is not None
+        pose.position.x, pose.position.y, pose.position.z = at
+        moved = SetEntityState.Request(state=EntityState(name=name, pose=pose))
+        assert not bench.ask(SetEntityState, "/gazebo/set_entity_state", moved).success
 
 
-@pytest.mark.parametrize("name", ["unit_0001", "pod_00003", "nobody"])
-def test_what_the_building_moves_is_left_alone(bench: Bench, name: str) -> None:
+@pytest.mark.parametrize("name", ["pod_00003", "nobody"])
+def test_what_the_ledger_knows_is_left_where_it_is(bench: Bench, name: str) -> None:
     before = where(bench, name)
     state = EntityState(name=name, pose=Pose(position=Point(x=1.0)))
     request = SetEntityState.Request(state=state)

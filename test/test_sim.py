@@ -21,6 +21,7 @@ from robo_stow.messages import (
     Action,
     Alarm,
     FleetState,
+    Heading,
     Instruct,
     LifterCommand,
     LifterFeedback,
@@ -36,6 +37,7 @@ from robo_stow.messages import (
     ScanResult,
     TotePacked,
     ToteReady,
+    UnitReset,
     UnitStatus,
     VisitDone,
 )
@@ -43,6 +45,8 @@ from robo_stow.sim.arrivals import REPEAT, STACK_VOLUME, TARE, PalletArrivals, c
 from robo_stow.sim.faults import Faults
 from robo_stow.sim.people import RESCAN, Packers, Person
 from robo_stow.sim.plant import Plant
+from robo_stow.simulate import Loop
+from robo_stow.warehouse import build_warehouse
 
 DT = 0.1
 PEOPLE = PeopleSpec(
@@ -545,3 +549,194 @@ def test_pods_are_neither_lost_nor_doubled(building: Building) -> None:
         standing = site.plant.units.pod_at[site.plant.units.pod_at >= 0]
         assert sorted([*carried, *standing]) == list(range(building.pods))
     assert any("could not" in a.text for a in of(Alarm, site.said))
+
+
+# --- by hand -----------------------------------------------------------------------------------
+
+
+def middle(building: Building, cell: int) -> tuple[float, float]:
+    x, y = building.grid.xy(np.array([cell], np.int32))
+    return float(x[0]), float(y[0])
+
+
+def empty_cell(building: Building, plant: Plant, kind: CellKind = CellKind.TRAVEL) -> int:
+    """A cell where nobody is and nobody goes."""
+    units = plant.units
+    taken = {int(cell) for cell in units.cell}
+    for unit in range(units.n):
+        taken |= set(units.pending(unit)[1].tolist())
+    cells = np.flatnonzero(building.grid.kind == kind).tolist()
+    return next(cell for cell in cells if cell not in taken)
+
+
+def test_a_unit_set_down_elsewhere_is_there_and_forgets_its_way(building: Building) -> None:
+    site = Site(building)
+    beneath = next(
+        u for u, cell in enumerate(unit_cells(building, 1)[0]) if cell in pod_cells(building, 1)
+    )
+    site.tick(turn(beneath, building, 1, [Action.LIFT, Action.TURN_CW, Action.TURN_CW]))
+    site.run(building.drive.lift_time + 0.2)
+    cell = empty_cell(building, site.plant)
+    x, y = middle(building, cell)
+    site.plant.displace(beneath, x + 0.3, y - 0.3, math.pi / 2 + 0.4)
+    state = of(FleetState, site.run(10.0))[-1]
+    assert (state.x[beneath], state.y[beneath]) == pytest.approx((x, y))
+    assert (state.cell[beneath], state.heading[beneath]) == (cell, Heading.NORTH)
+    assert (state.done[beneath], state.released[beneath]) == (1, 1)
+    assert state.load[beneath] == Load.POD
+    # A release of the next epoch leads on from there.
+    onward = turn(beneath, building, 1, [Action.TURN_CCW])
+    onward = dataclasses.replace(
+        onward, epoch=1, origin=np.array([cell], np.int32), cell=np.array([cell], np.int32)
+    )
+    site.tick(onward)
+    state = of(FleetState, site.run(5.0))[-1]
+    assert (state.done[beneath], state.heading[beneath]) == (1, Heading.WEST)
+
+
+def test_a_unit_is_set_down_only_where_it_can_stand(building: Building) -> None:
+    site = Site(building)
+    cells, _ = unit_cells(building, 1)
+    pods = pod_cells(building, 1)
+    beneath = next(u for u, cell in enumerate(cells) if cell in pods)
+    other = (beneath + 1) % building.units
+    site.tick(turn(beneath, building, 1, [Action.LIFT]))
+    site.run(building.drive.lift_time + 0.2)
+    wall = int(np.flatnonzero(building.grid.kind == CellKind.WALL)[0])
+    standing = next(int(c) for c in pods if c not in cells)
+    for (x, y), wrong in (
+        (middle(building, wall), "no place to stand"),
+        ((-1.0, 2.0), "no place to stand"),
+        ((math.nan, 2.0), "no place to stand"),
+        ((1e12, 2.0), "no place to stand"),
+        (middle(building, int(cells[other])), f"{building.unit_name(other)} stands there"),
+        (middle(building, standing), "a pod stands there"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            site.plant.displace(beneath, x, y, 0.0)
+    assert site.plant.units.cell[beneath] == cells[beneath]
+    # Nor in the way of another.
+    grid = building.grid
+    for heading in range(4):
+        ahead = grid.neighbour(int(cells[other]), heading)
+        if ahead >= 0 and grid.kind[ahead] != CellKind.WALL and ahead not in cells:
+            break
+    turns = (heading - int(unit_cells(building, 1)[1][other])) % 4
+    way = turn(other, building, 1, [Action.TURN_CW] * turns + [Action.FORWARD])
+    way.cell[-1] = ahead
+    site.tick(way)
+    with pytest.raises(InputError, match="is on its way there"):
+        site.plant.displace((other + 1) % building.units, *middle(building, ahead), 0.0)
+    with pytest.raises(InputError, match="a node of its own"):
+        site.plant.displace(building.units, *middle(building, ahead), 0.0)
+
+
+def test_a_unit_that_was_taken_away_reports_nothing_until_it_is_back(building: Building) -> None:
+    site = Site(building)
+    site.run(0.2)
+    site.plant.remove(3)
+    with pytest.raises(InputError, match="is not there"):
+        site.plant.remove(3)
+    state = of(FleetState, site.tick())[0]
+    assert state.unit.tolist() == [u for u in range(building.units) if u != 3]
+    assert all(
+        len(getattr(state, f.name)) == building.units - 1
+        for f in dataclasses.fields(state)
+        if f.name != "stamp"
+    )
+    # Its place is free for another.
+    x, y = middle(building, int(site.plant.units.cell[3]))
+    site.plant.displace(4, x, y, 0.0)
+    x, y = middle(building, empty_cell(building, site.plant))
+    site.plant.displace(3, x, y, 0.0)
+    state = of(FleetState, site.tick())[0]
+    assert state.unit.tolist() == list(range(building.units))
+    assert state.status[3] == UnitStatus.OK
+
+
+@pytest.mark.parametrize("kind", [CellKind.STATION, CellKind.HANDOFF, CellKind.PALLET])
+def test_a_unit_that_is_worked_at_stays(building: Building, kind: CellKind) -> None:
+    site = Site(building)
+    site.run(0.2)
+    away = middle(building, empty_cell(building, site.plant))
+    site.plant.displace(2, *middle(building, empty_cell(building, site.plant, kind)), 0.0)
+    for change in (lambda: site.plant.displace(2, *away, 0.0), lambda: site.plant.remove(2)):
+        with pytest.raises(InputError, match="stands where people or a lifter work"):
+            change()
+    site.plant.units.load_pallet(3, 100.0)
+    with pytest.raises(InputError, match="carries a pallet"):
+        site.plant.displace(3, *away, 0.0)
+
+
+def test_a_loaded_unit_is_not_taken_away(building: Building) -> None:
+    site = Site(building)
+    beneath = next(
+        u for u, cell in enumerate(unit_cells(building, 1)[0]) if cell in pod_cells(building, 1)
+    )
+    site.tick(turn(beneath, building, 1, [Action.LIFT]))
+    site.run(building.drive.lift_time + 0.2)
+    with pytest.raises(InputError, match="is loaded"):
+        site.plant.remove(beneath)
+
+
+def test_a_person_who_has_left_goes_on_afterwards(building: Building) -> None:
+    site = Site(building)
+    station = building.stations[0].id
+    site.tick(Instruct(0.0, station, 1, False, 3, "A", 2))
+    site.plant.attended(station, False)
+    assert of(Scan, site.run(200.0)) == []
+    site.tick(Instruct(0.0, station, 2, False, 3, "A", 2))  # unheard
+    site.plant.attended(station, False)
+    site.plant.attended(station, True)
+    back = site.now
+    scans = of(Scan, site.run(200.0))
+    assert [scan.work for scan in scans] == [1]
+    undisturbed = Site(building)
+    undisturbed.tick(Instruct(0.0, station, 1, False, 3, "A", 2))
+    alone = of(Scan, undisturbed.run(200.0))
+    assert scans[0].stamp - back == pytest.approx(alone[0].stamp - DT)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_units_set_down_elsewhere_are_fenced_and_taken_in_again(seed: int) -> None:
+    building = load_building("demo", units=8)
+    site = build_warehouse(building, seed)
+    plant, loop = site.plant, Loop(site.cores)
+    rng = np.random.default_rng(seed)
+
+    def run(seconds: float) -> None:
+        for _ in loop.run(seconds):
+            pass
+
+    def told(kind: str, unit: int) -> bool:
+        name = building.unit_name(unit)
+        return any(a.kind == kind and name in a.text for a in site.monitor.alarms)
+
+    displaced: list[int] = []
+    run(60.0)
+    for unit in rng.permutation(8).tolist():
+        away = middle(building, empty_cell(building, plant))
+        site.monitor.alarms.clear()
+        try:
+            if rng.random() < 0.5:
+                plant.remove(unit)
+                run(15.0)
+                assert told("halted", unit)
+                away = middle(building, empty_cell(building, plant))
+            plant.displace(unit, *away, 0.3)
+        except InputError:
+            continue  # it is worked at, or loaded
+        run(5.0)
+        assert told("fenced", unit)
+        assert site.traffic.command(loop.now, UnitReset(unit)).ok
+        epoch = int(plant.units.epoch[unit])
+        run(20.0)
+        assert int(plant.units.epoch[unit]) > epoch
+        displaced.append(unit)
+    assert len(displaced) > 2
+    picked = site.monitor.figures()["lines_picked"]
+    run(120.0)
+    assert site.monitor.figures()["lines_picked"] > picked
+    assert (plant.units.done[displaced] > 0).all()  # in the last epoch: they work again
+    assert site.monitor.conflicts == 0
+    assert site.inventory.audit() == []

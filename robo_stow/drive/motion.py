@@ -379,6 +379,26 @@ class DriveUnits:
         if charge is not None:
             self._charge[i] = charge
 
+    def place(self, unit: int, cell: int, heading: int) -> None:
+        """The unit has been set down at rest in the middle of ``cell`` with what it carries.
+
+        What was released to it and is not done is forgotten.
+
+        Raises:
+            InputError: it is loaded, and a pod stands there.
+        """
+        i = unit - self.first_unit
+        if self.load[i] != Load.NONE and self.pod_at[cell] >= 0:
+            raise InputError(
+                "simulator", "cell", cell, "a pod stands there, and the unit is loaded"
+            )
+        arrays = self._arrays
+        self.cell[i] = arrays["base_cell"][i] = cell
+        self.heading[i] = arrays["base_heading"][i] = heading
+        self.released[i] = self.done[i]
+        for name in ("offset", "v", "progress", "contact"):
+            arrays[name][i] = 0
+
     def keep_out(self, cells: I32) -> None:
         """Close ``cells``, and open all others.
 

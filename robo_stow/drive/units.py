@@ -48,6 +48,14 @@ class Units(Protocol):
         """Repair a unit, or end its emergency stop."""
         ...
 
+    def place(self, unit: int, cell: int, heading: int) -> None:
+        """The unit has been set down elsewhere."""
+        ...
+
+    def pending(self, unit: int) -> tuple[U8, I32]:
+        """Actions released and not done, and the cells where they end."""
+        ...
+
     def keep_out(self, cells: I32) -> None:
         """Close cells; units in them or on their way into them stand until they are open."""
         ...

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.drive.tracking import Tracking, wrap
+from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.floor.urdf import drive_unit_arguments, expand, to_sdf
@@ -176,6 +177,18 @@ class GazeboFleet:
         """As `DriveUnits.reset`."""
         self._books[unit].reset(unit, charge)
         self._renew(unit)
+
+    def place(self, unit: int, cell: int, heading: int) -> None:
+        """Refused: a unit that is set elsewhere would drive back through whatever is in its way.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("Gazebo", "unit", unit, "moves by its wheels only")
+
+    def pending(self, unit: int) -> tuple[U8, I32]:
+        """As `DriveUnits.pending`."""
+        return self._books[unit].pending(unit)
 
     def keep_out(self, cells: I32) -> None:
         """As `DriveUnits.keep_out`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.urdf import expand, lifter_arguments, moving_bodies, to_sdf
 from robo_stow.floor.world import (
@@ -117,6 +118,22 @@ class GazeboPlant:
             said.append(Alarm(now, "sim", "plant", f"{name} has lost its place and stands"))
         self._told = len(self.fleet.lost)
         return said
+
+    def displace(self, unit: int, x: float, y: float, yaw: float) -> None:
+        """Refused by `GazeboFleet.place`."""
+        self.plant.displace(unit, x, y, yaw)
+
+    def remove(self, unit: int) -> None:
+        """Refused: Gazebo's world has its units from the start.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("Gazebo", "unit", unit, "cannot be taken away")
+
+    def attended(self, station: str, there: bool) -> None:
+        """As `Plant.attended`."""
+        self.plant.attended(station, there)
 
     def figures(self, simulated: float, wall: float) -> dict[str, Any]:
         """What Gazebo adds to the report of a run of so many simulated and wall seconds."""

@@ -6,6 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -30,8 +31,11 @@ RAISED = 0.06
 """m by which a unit lifts its load."""
 STANDS_BACK = 0.45
 """m from the middle of a station's desk to its person."""
+REACH = 1.5
+"""m from their place within which people work at their station."""
 MOST = 10_000
 """Entities that can be spawned."""
+IN_THE_LEDGER = "is where the ledger says; units and lifters move it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +55,42 @@ def upright(name: str, position: Vector, yaw: float = 0.0, speed: float = 0.0) -
     return Entity(name, position, turned, (speed * math.cos(yaw), speed * math.sin(yaw), 0.0))
 
 
+class Hands(Protocol):
+    """What can be done to a simulation by hand; `robo_stow.sim.plant.Plant` documents it."""
+
+    def displace(self, unit: int, x: float, y: float, yaw: float) -> None:
+        """Set a unit down elsewhere."""
+        ...
+
+    def remove(self, unit: int) -> None:
+        """Take a unit away."""
+        ...
+
+    def attended(self, station: str, there: bool) -> None:
+        """Somebody is at a station, or is not."""
+        ...
+
+
 class Entities:
     """Drive units, pods, pallets, people at stations, and whatever was added.
 
-    What belongs to the building moves by itself only: units by releases, pods and pallets with
-    units and lifters; a tool that moved them would make stock and traffic wrong. People, and
-    entities that were added, can be put anywhere; only what was added can be removed.
+    Units can be set down elsewhere, taken away and brought back, and people as well: a station
+    whose person is not within `REACH` of their place is not attended. Entities that were added are
+    seen by nobody. Pods and pallets are moved by units and lifters only: the ledger says where they
+    are, and nobody would tell it.
 
     Args:
         building, seed: the site.
+        hands: of the simulation.
     """
 
-    def __init__(self, building: Building, seed: int) -> None:
+    def __init__(self, building: Building, seed: int, hands: Hands) -> None:
         self._building = building
+        self._hands = hands
         self._floor = storage_height(building)
         self._state: FleetState | None = None
+        self._unit_of = {building.unit_name(u): u for u in range(building.units)}
+        self._load_of = np.full(building.units, -1, np.int32)  # pod
         self._pod_cell = pod_cells(building, seed).copy()
         self._bases = {site.id: np.array(site.base) for site in building.lifters}
         self._docks = {site.id: site.dock for site in building.lifters}
@@ -74,12 +99,14 @@ class Entities:
         self._pallet_on: dict[int, str] = {}
         self._free: dict[str, Entity] = {}
         self._added: set[str] = set()
+        self._posts: dict[str, tuple[str, Vector]] = {}  # person: station, place
         for station in building.stations:
             x, y, yaw = station_place(building, station)
             away = STANDS_BACK
             at = (x - away * math.cos(yaw), y - away * math.sin(yaw), self._floor)
             name = f"person_{station.id}"
             self._free[name] = upright(name, at, yaw)
+            self._posts[name] = (station.id, at)
 
     def see(self, message: Message) -> None:
         """Take over what a record says of places."""
@@ -100,13 +127,14 @@ class Entities:
                 self._pallet_on[message.unit] = message.pallet
 
     def _fleet(self, state: FleetState) -> None:
+        before = self._load_of[state.unit]
+        for i in np.flatnonzero(before != state.load_id).tolist():
+            if before[i] >= 0:
+                self._pod_cell[before[i]] = state.cell[i]
+            if state.load_id[i] >= 0:
+                self._pod_cell[state.load_id[i]] = -1
+        self._load_of[state.unit] = state.load_id
         if self._state is not None:
-            before = self._state.load_id
-            for i in np.flatnonzero(before != state.load_id).tolist():
-                if before[i] >= 0:
-                    self._pod_cell[before[i]] = state.cell[i]
-                if state.load_id[i] >= 0:
-                    self._pod_cell[state.load_id[i]] = -1
             for unit in [u for u in self._pallet_on if self._unloaded(u, state)]:
                 del self._pallet_on[unit]
         self._state = state
@@ -173,9 +201,11 @@ class Entities:
     def add(self, entity: Entity, xml: str) -> None:
         """Add something that the building does not know of, described as SDF or URDF.
 
+        A unit or a person that has been removed comes back as what it was.
+
         Raises:
             InputError: the name is taken or none, the text is no description, a number is not
-                finite, or there are too many already.
+                finite, there are too many already, or a unit cannot stand there.
         """
         if not entity.name:
             raise InputError("spawn_entity", "name", entity.name, "must not be empty")
@@ -190,34 +220,63 @@ class Entities:
         if root.tag != "robot" and root.find("model") is None:
             raise InputError("spawn_entity", "xml", root.tag, "<sdf> or <robot> expected")
         _check(entity, "spawn_entity")
-        self._free[entity.name] = entity
-        self._added.add(entity.name)
+        if entity.name in self._unit_of:
+            self._displace(entity)
+            return
+        if entity.name not in self._posts:
+            self._added.add(entity.name)
+        self._set_free(entity)
 
     def remove(self, name: str) -> None:
-        """Remove something that was added.
+        """Remove a unit, a person, or something that was added.
 
         Raises:
-            InputError: it was not.
+            InputError: it is a pod or a pallet, a loaded unit, or not there.
         """
-        if name not in self._added:
-            known = self.get(name) is not None
-            wrong = "belongs to the building and stays" if known else "is not there"
-            raise InputError("delete_entity", "name", name, wrong)
-        self._added.remove(name)
-        del self._free[name]
+        if name in self._free:
+            del self._free[name]
+            self._added.discard(name)
+            if name in self._posts:
+                self._hands.attended(self._posts[name][0], False)
+        elif self.get(name) is None:
+            raise InputError("delete_entity", "name", name, "is not there")
+        elif name in self._unit_of:
+            self._hands.remove(self._unit_of[name])
+        else:
+            raise InputError("delete_entity", "name", name, IN_THE_LEDGER)
 
     def put(self, entity: Entity) -> None:
-        """Put a person, or something that was added, elsewhere.
+        """Put a unit, a person, or something that was added, elsewhere.
+
+        A unit comes to stand in the middle of the cell, in the nearest of the grid's headings.
 
         Raises:
-            InputError: the building moves it, it is not there, or a number is not finite.
+            InputError: it is a pod or a pallet, it is not there, a number is not finite, or a unit
+                cannot stand there.
         """
-        if entity.name not in self._free:
-            known = self.get(entity.name) is not None
-            wrong = "is moved by the building only" if known else "is not there"
-            raise InputError("set_entity_state", "name", entity.name, wrong)
         _check(entity, "set_entity_state")
+        if entity.name in self._free:
+            self._set_free(entity)
+        elif self.get(entity.name) is None:
+            raise InputError("set_entity_state", "name", entity.name, "is not there")
+        elif entity.name in self._unit_of:
+            self._displace(entity)
+        else:
+            raise InputError("set_entity_state", "name", entity.name, IN_THE_LEDGER)
+
+    def _set_free(self, entity: Entity) -> None:
         self._free[entity.name] = entity
+        if entity.name in self._posts:
+            station, place = self._posts[entity.name]
+            self._hands.attended(station, math.dist(entity.position, place) <= REACH)
+
+    def _displace(self, entity: Entity) -> None:
+        (x, y, z), (qx, qy, qz, qw) = entity.position, entity.quaternion
+        if abs(z - self._floor) > REACH:
+            wrong = f"units stand on the storage floor, z = {self._floor:g}"
+            raise InputError("simulator", "position.z", z, wrong)
+        yaw = math.atan2(2 * (qw * qz + qx * qy), qw**2 + qx**2 - qy**2 - qz**2)
+        self._hands.displace(self._unit_of[entity.name], x, y, yaw)
 
 
 def _row(state: FleetState, unit: int) -> int | None:

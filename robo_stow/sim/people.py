@@ -52,14 +52,25 @@ class Person:
         self._put_time = 0.0  # s of the work in hand that follow its scan
         self._put: Put | None = None  # said at `_finish`; None: the scan is
         self._done: dict[_Work, list[Scan | Put]] = {}
+        self._left: float | None = None  # s, since when nobody is there
 
     @property
     def finish(self) -> float:
         """Time (s) of the next scan or put; infinite when there is no work in hand."""
-        return self._finish
+        return self._finish if self._left is None else math.inf
+
+    def attend(self, now: float, there: bool) -> None:
+        """Be at the station from ``now`` (s) on, or not."""
+        if not there and self._left is None:
+            self._left = now
+        elif there and self._left is not None:
+            self._finish += now - self._left
+            self._left = None
 
     def instruct(self, now: float, work: Instruct) -> Sequence[Scan | Put]:
         """Take an instruction; returns what was said before if that work has been done."""
+        if self._left is not None:
+            return ()
         key = _key(work)
         if key in self._done:
             return tuple(self._done[key])
@@ -74,7 +85,7 @@ class Person:
     def step(self, now: float) -> list[Scan | Put]:
         """What is said by ``now``: scans and puts of the works in hand."""
         said: list[Scan | Put] = []
-        while self._hands is not None and self._finish <= now:
+        while self._hands is not None and self.finish <= now:
             key = _key(self._hands)
             if self._put is None:
                 scan = self._scan(self._hands)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.drive.units import Units
-from robo_stow.floor.building import Building
+from robo_stow.errors import InputError
+from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.fulfilment.orders import OrderStream
 from robo_stow.messages import (
     Action,
     Alarm,
+    FleetState,
     Instruct,
     KeepOuts,
     LifterCommand,
@@ -32,6 +35,8 @@ from robo_stow.sim.arrivals import PalletArrivals
 from robo_stow.sim.faults import Faults
 from robo_stow.sim.lifter_drives import LifterDrives
 from robo_stow.sim.people import Packers, Person
+
+_WORKED_AT = (CellKind.STATION, CellKind.HANDOFF, CellKind.PALLET)
 
 
 def start_charge(building: Building, seed: int) -> NDArray[np.float64]:
@@ -116,6 +121,7 @@ class Plant:
         self._orders = iter(OrderStream(building.orders, seed) if orders is None else orders)
         self._order = next(self._orders, None)
         self._now: float | None = None
+        self._removed: set[int] = set()  # units
 
     def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
         """Move everything on to ``now`` (s); what came in takes effect from the last step on."""
@@ -123,8 +129,16 @@ class Plant:
         dt = 0.0 if self._now is None else max(0.0, now - self._now)
         out += self.failed(now, self.units.step(dt))
         if self.units.n:
-            out.append(self.units.states(now))
+            out.append(self._states(now))
         return out + self.attend(now)
+
+    def _states(self, now: float) -> FleetState:
+        state = self.units.states(now)
+        if not self._removed:
+            return state
+        there = ~np.isin(state.unit, list(self._removed))
+        told = {f.name: getattr(state, f.name)[there] for f in fields(state) if f.name != "stamp"}
+        return replace(state, **told)
 
     @property
     def due(self) -> float:
@@ -195,6 +209,70 @@ class Plant:
                 drives.at_dock = pallet.weight
             out.append(pallet)
         return out
+
+    # --- what somebody does to it by hand ------------------------------------------------------
+
+    def displace(self, unit: int, x: float, y: float, yaw: float) -> None:
+        """Set a unit, with what it carries, into the middle of the cell at ``x, y`` (m).
+
+        It faces the grid's heading nearest to ``yaw`` (rad) and has forgotten what was released to
+        it. Its next report is true, and impossible for whoever has planned its way. A unit that was
+        removed is back.
+
+        Raises:
+            InputError: the unit is not simulated here, it carries a pallet, it stands where people
+                or a lifter work, or it would stand in a wall, in another unit, in its way, or,
+                loaded, in a pod.
+        """
+        if self.units.load[self._own(unit)] == Load.PALLET:
+            raise InputError("simulator", "unit", unit, "carries a pallet")
+        grid = self._building.grid
+        span = grid.width * grid.pitch, grid.height * grid.pitch
+        inside = 0.0 <= x < span[0] and 0.0 <= y < span[1]
+        cell = int(grid.cell_at(np.array([x]), np.array([y]))[0]) if inside else -1
+        if cell < 0 or grid.kind[cell] == CellKind.WALL:
+            raise InputError("simulator", "position", (x, y), "is no place to stand")
+        for other in range(self.units.first_unit, self.units.first_unit + self.units.n):
+            if other == unit or other in self._removed:
+                continue
+            if self.units.cell[other - self.units.first_unit] == cell:
+                name = self._building.unit_name(other)
+                raise InputError("simulator", "position", (x, y), f"{name} stands there")
+            if (self.units.pending(other)[1] == cell).any():
+                name = self._building.unit_name(other)
+                raise InputError("simulator", "position", (x, y), f"{name} is on its way there")
+        self.units.place(unit, cell, round(-yaw / (math.pi / 2)) % 4)
+        if unit in self._removed:
+            self._removed.remove(unit)
+            self.units.reset(unit)
+
+    def remove(self, unit: int) -> None:
+        """Take a unit off the floor; it reports nothing more until it is set down again.
+
+        Raises:
+            InputError: the unit is not simulated here, is loaded, stands where people or a lifter
+                work, or has been removed.
+        """
+        i = self._own(unit)
+        if unit in self._removed:
+            raise InputError("simulator", "unit", unit, "is not there")
+        if self.units.load[i] != Load.NONE:
+            raise InputError("simulator", "unit", unit, "is loaded")
+        self.units.kill(unit)
+        self._removed.add(unit)
+
+    def attended(self, station: str, there: bool) -> None:
+        """Somebody is, or is not, at a station to work there."""
+        self._people[station].attend(self._now or 0.0, there)
+
+    def _own(self, unit: int) -> int:
+        i = unit - self.units.first_unit
+        if not 0 <= i < self.units.n:
+            raise InputError("simulator", "unit", unit, "is a node of its own")
+        kind = self._building.grid.kind[self.units.cell[i]]
+        if unit not in self._removed and kind in _WORKED_AT:
+            raise InputError("simulator", "unit", unit, "stands where people or a lifter work")
+        return i
 
     def _alarm(self, now: float, text: str, out: list[Message]) -> None:
         out.append(Alarm(now, "sim", "plant", text))
