@@ -8,10 +8,12 @@ ros_gz_bridge and driven by speed commands. People, orders and the lifters' driv
 embedded simulator, which steps with Gazebo's clock; pods stand still in Gazebo.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
 
-from launch.actions import IncludeLaunchDescription
+from launch.actions import IncludeLaunchDescription, RegisterEventHandler
+from launch.event_handlers import OnShutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
@@ -74,7 +76,9 @@ def _start(context: LaunchContext) -> list:
     bridge.write_text(configuration(bridged), encoding="utf-8")
     gazebo = PathJoinSubstitution([FindPackageShare("ros_gz_sim"), "launch", "gz_sim.launch.py"])
     flags = "-r" if text(context, GUI) == "true" else "-r -s"
+    clean = OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True))
     return [
+        RegisterEventHandler(clean),
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(gazebo),
             launch_arguments={"gz_args": f"{flags} {world}"}.items(),

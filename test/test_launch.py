@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Iterator
@@ -91,12 +92,14 @@ class Described:
 
 @pytest.fixture
 def described(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Described]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in (
         "launch",
         "launch.actions",
         "launch.conditions",
+        "launch.event_handlers",
         "launch.launch_description_sources",
         "launch.substitutions",
         "launch_ros",

@@ -62,8 +62,12 @@ def mirror() -> str:
     raise Impossible("apt has no Debian archive; name one in ROBO_STOW_DEBIAN_MIRROR")
 
 
-def apt(folder: Path, *command: str) -> None:
-    """Runs apt-get on a private set of lists and an empty system."""
+def apt(folder: Path, lock: int, *command: str) -> None:
+    """Runs apt-get on a private set of lists and an empty system.
+
+    It holds ``lock`` as long as it lives: when we are killed it may go on for a while, and the next
+    fetch has to wait for that.
+    """
     state = folder / "apt"
     options = {
         "Dir::Etc::sourcelist": state / "sources.list",
@@ -87,6 +91,7 @@ def apt(folder: Path, *command: str) -> None:
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
+            pass_fds=(lock,),
         )
     except subprocess.TimeoutExpired:
         raise Impossible(f"apt-get {command[0]} took more than {TIMEOUT:.0f} s") from None
@@ -97,8 +102,11 @@ def apt(folder: Path, *command: str) -> None:
         raise Impossible("apt-get: " + " ".join(reasons))
 
 
-def fetch(folder: Path, quiet: bool = False) -> None:
+def fetch(folder: Path, lock: int, quiet: bool = False) -> None:
     """Leaves an unpacked Gazebo in ``folder``/root.
+
+    Args:
+        lock: descriptor of a locked file.
 
     Raises:
         Impossible: with the reason.
@@ -118,11 +126,11 @@ def fetch(folder: Path, quiet: bool = False) -> None:
     (state / "status").touch()
     signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
     (state / "sources.list").write_text(f"deb {signed}{address} {SUITE} main\n")
-    apt(folder, "update")
-    apt(folder, "--download-only", "install", *PACKAGES)
+    apt(folder, lock, "update")
+    apt(folder, lock, "--download-only", "install", *PACKAGES)
     root.mkdir()
     for archive in sorted((state / "cache" / "archives").glob("*.deb")):
-        subprocess.run(["dpkg-deb", "-x", archive, root], check=True)
+        subprocess.run(["dpkg-deb", "-x", archive, root], check=True, pass_fds=(lock,))
     if not list(root.glob("usr/bin/gzserver-11*")):
         raise Impossible(f"the packages from {address} hold no gzserver 11")
     shutil.rmtree(state)
@@ -140,7 +148,7 @@ def main() -> int:
         args.folder.mkdir(parents=True, exist_ok=True)
         with (args.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            fetch(args.folder, args.quiet)
+            fetch(args.folder, lock.fileno(), args.quiet)
     except (Impossible, OSError, subprocess.CalledProcessError) as error:
         print(f"gazebo: {error}", file=sys.stderr)
         return 2
