@@ -122,6 +122,9 @@ _UNASSIGNED = {
 }
 """Indices that may be -1."""
 
+_OPEN_ENDED = {(records.Errands, "due")}
+"""Times that may be infinite."""
+
 _BOUNDED_AS = {"goal": "cell", "origin": "cell", "load_id": "pod", "to_bin": "bin"}
 
 
@@ -316,7 +319,7 @@ class UnitStateCodec:
         return state
 
 
-_TYPECODES = {"uint8": "B", "uint32": "I", "int32": "i", "float32": "f"}
+_TYPECODES = {"uint8": "B", "uint32": "I", "int32": "i", "float32": "f", "float64": "d"}
 
 
 def _field(record: type, name: str, hint: Any, wire_type: str, limits: Limits | None) -> _Field:
@@ -333,7 +336,9 @@ def _field(record: type, name: str, hint: Any, wire_type: str, limits: Limits | 
         checks.append(_within(lowest, bound, _is_sequence(hint)))
     if record in _COUNTED and name == "count":
         checks.append(_within(0, 2**31, True))
-    if _holds(hint, float):
+    if (record, name) in _OPEN_ENDED:
+        checks.append(_no_nan)
+    elif _holds(hint, float):
         checks.append(_finite if _is_sequence(hint) else _finite_scalar)
     return _Field(name, RENAMED.get(name, name), encode, decode, tuple(checks))
 
@@ -364,7 +369,8 @@ def _is_sequence(hint: Any) -> bool:
 
 def _holds(hint: Any, kind: type) -> bool:
     if typing.get_origin(hint) is np.ndarray:
-        return kind is float and typing.get_args(typing.get_args(hint)[1])[0] is np.float32
+        dtype = typing.get_args(typing.get_args(hint)[1])[0]
+        return kind is float and np.issubdtype(dtype, np.floating)
     return kind in (typing.get_args(hint) or (hint,))
 
 
@@ -391,6 +397,10 @@ def _within(lowest: int, bound: int, sequence: bool) -> Check:
 
 def _finite(value: Any) -> str:
     return "" if np.isfinite(value).all() else "finite numbers expected"
+
+
+def _no_nan(value: Any) -> str:
+    return "numbers expected" if np.isnan(value).any() else ""
 
 
 def _finite_scalar(value: float) -> str:

@@ -26,6 +26,7 @@ U8 = NDArray[np.uint8]
 U32 = NDArray[np.uint32]
 I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 
 class Heading(IntEnum):
@@ -186,6 +187,7 @@ class Errands:
     operation: U8  # [k] Operation (FACE + k for a face)
     hold: U8  # [k]
     priority: F32  # [k] larger goes first
+    due: F64  # [k] s, building time by which the unit should be at its goal; inf: whenever
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -847,6 +847,27 @@ def test_urgent_orders_go_first() -> None:
     world.check_end()
 
 
+def test_errands_say_when_the_orders_that_wait_for_the_pod_need_it() -> None:
+    world = World(site(), 30)
+    people = world.building.people
+    told: dict[int, list[float]] = {}
+    take = world.take_errands
+
+    def listen(errands: Errands) -> None:
+        for operation, due in zip(errands.operation.tolist(), errands.due.tolist(), strict=True):
+            told.setdefault(min(operation, int(Operation.FACE)), []).append(due)
+        take(errands)
+
+    world.take_errands = listen  # type: ignore[method-assign]
+    world.order("soon", {"sku-00": 2}, due=500.0)
+    world.run(500.0, world.all_shipped)
+    world.run(200.0)
+    work = people.pick_line + 2 * people.pick_piece + people.pack_tote
+    assert set(told[Operation.FACE]) == {500.0 - work}
+    assert all(0.0 < due < 500.0 - work - 1.0 for due in told[Operation.LIFT])
+    assert set(told[Operation.LOWER]) == {math.inf}
+
+
 def test_a_known_order_that_comes_again_changes_nothing() -> None:
     world = World(site(), 31)
     world.order("once", {"sku-00": 2})

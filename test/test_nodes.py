@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -252,9 +253,11 @@ def test_a_broken_message_changes_nothing(graph: Graph) -> None:
         "operation": [3],
         "hold": [0],
         "priority": [0.0],
+        "due": [math.inf],
     }
     errands.publish(msg.Errands(**{**good, "operation": [77]}))
     errands.publish(msg.Errands(**{**good, "unit": [BUILDING.units]}))
+    errands.publish(msg.Errands(**{**good, "due": [math.nan]}))
     errands.publish(msg.Errands(**good))
     assert graph.spin_until(lambda: len(inbox) > 0, 10.0)
     assert [type(record) for record in inbox] == [records.Errands]
@@ -432,6 +435,7 @@ def test_one_robot_follows_its_release_as_a_process(graph: Graph) -> None:
                         np.array([records.Operation.NONE], np.uint8),
                         np.array([0], np.uint8),
                         np.array([1.0], np.float32),
+                        np.array([math.inf]),
                     )
                 )
             )

@@ -248,7 +248,9 @@ def test_without_a_traffic_manager_a_robot_stands_at_the_end_of_its_release(
     pods.publish(
         register.encode(records.PodRegister(0.0, np.arange(len(places), dtype=np.int32), places))
     )
-    errand = msg.Errands(unit=[0], errand=[1], goal=[goal], operation=[3], hold=[0], priority=[1.0])
+    errand = msg.Errands(
+        unit=[0], errand=[1], goal=[goal], operation=[3], hold=[0], priority=[1.0], due=[math.inf]
+    )
 
     def driving() -> bool:
         errands.publish(errand)

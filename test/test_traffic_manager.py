@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,9 @@ FORWARD, CW, CCW, LIFT, LOWER, CHARGE, FACE = 0, 1, 2, 4, 5, 6, 8
 NONE = int(Operation.NONE)
 STEP = 0.2
 ATTEMPTS = 20
+
+Order = tuple[int, int, int, int, float, float]
+"""Number, goal, operation, hold, priority, due of an errand."""
 
 HALL = """
 >>>>>+>>>>v
@@ -166,7 +170,7 @@ class Plant:
         self.in_flight: list[Release] = []
         self.reports: list[FleetState] = []
         self.number = [0] * building.units
-        self.orders: dict[int, tuple[int, int, int, int, float]] = {}
+        self.orders: dict[int, Order] = {}
         self.register = {pod: cell for cell, pod in self.pod_at.items()}
         self.booked: list[int] = []  # pods whose new place is to be told
         self.cargo: dict[int, int] = {}  # unit -> pod it is to set down
@@ -349,22 +353,30 @@ class Plant:
     # --- what fulfilment does ----------------------------------------------------------------
 
     def order(
-        self, unit: int, goal: int, operation: int = NONE, hold: int = 0, priority: float = 1.0
+        self,
+        unit: int,
+        goal: int,
+        operation: int = NONE,
+        hold: int = 0,
+        priority: float = 1.0,
+        due: float = math.inf,
     ) -> int:
         """Give an errand; it is repeated in every step until answered. Returns its number."""
         self.number[unit] += 1
-        self.orders[unit] = (self.number[unit], goal, operation, hold, priority)
+        self.orders[unit] = (self.number[unit], goal, operation, hold, priority, due)
         self.cargo[unit] = self.units[unit].pod
         return self.number[unit]
 
-    def settle(self, unit: int, order: tuple[int, int, int, int, float], result: int) -> None:
+    def settle(
+        self, unit: int, order: tuple[int, int, int, int, float, float], result: int
+    ) -> None:
         if order[2] == LOWER and result == ErrandResult.DONE:
             self.register[self.cargo[unit]] = self.told[self.cargo[unit]] = order[1]
             self.booked.append(self.cargo[unit])
 
     def errands(self) -> Errands:
         rows = [(unit, *order) for unit, order in self.orders.items()]
-        unit, number, goal, operation, hold, priority = zip(*rows, strict=True)
+        unit, number, goal, operation, hold, priority, due = zip(*rows, strict=True)
         return Errands(
             self.now,
             np.array(unit, np.int32),
@@ -373,6 +385,7 @@ class Plant:
             np.array(operation, np.uint8),
             np.array(hold, np.uint8),
             np.array(priority, np.float32),
+            np.array(due, np.float64),
         )
 
     def run(self, manager: TrafficManager, seconds: float, until: bool = True) -> None:
@@ -428,6 +441,31 @@ def test_a_pod_trip_from_storage_to_a_station_and_back() -> None:
     assert plant.places[-1] == (pod, free)
     assert plant.pod_at[free] == pod
     assert plant.alarms == []
+
+
+CROSSING = """
+###.###
+###.###
+###.###
+.......
+###.###
+###.###
+###.###
+"""
+
+
+@pytest.mark.parametrize("hurried", [0, 1])
+def test_the_unit_with_little_time_left_goes_first_at_a_crossing(hurried: int) -> None:
+    # Equally far from the crossing and from their goals, one from the west, one from the north.
+    plant = Plant(make_building(2, 0, CROSSING), 1, cells=[21, 3])
+    plant.units[0].heading, plant.units[1].heading = 0, 1
+    manager = plant.start()
+    for unit, goal in ((0, 27), (1, 45)):
+        plant.order(unit, goal, due=plant.now + 5.0 if unit == hurried else math.inf)
+    plant.run(manager, 60.0, until=False)
+    assert list(plant.results.values()) == [ErrandResult.DONE] * 2
+    first, _ = next(iter(plant.results))  # in the order in which they came
+    assert first == hurried
 
 
 def trip(plant: Plant, busy: set[int], unit: int) -> None:
@@ -635,6 +673,7 @@ def test_errands_for_unknown_units_are_rejected() -> None:
                 np.full(2, NONE, np.uint8),
                 np.zeros(2, np.uint8),
                 np.zeros(2, np.float32),
+                np.full(2, np.inf),
             )
         ],
     )

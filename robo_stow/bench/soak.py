@@ -155,6 +155,7 @@ class Shuttle:
             np.array(operation, np.uint8),
             np.array(hold, np.uint8),
             np.ones(len(rows), np.float32),
+            np.full(len(rows), np.inf),
         )
 
     def _choose(self, unit: int, units: DriveUnits, places: I32) -> tuple[int, int, int] | None:

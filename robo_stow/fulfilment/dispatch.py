@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -58,6 +59,7 @@ class _Errand:
     operation: int
     hold: bool
     priority: float
+    due: float
     patience: Patience
     open: bool  # no report yet
 
@@ -106,12 +108,21 @@ class Units:
     # -- errands --------------------------------------------------------------------------------
 
     def send(
-        self, unit: int, goal: int, operation: int, hold: bool, priority: float, now: float
+        self,
+        unit: int,
+        goal: int,
+        operation: int,
+        hold: bool,
+        priority: float,
+        now: float,
+        due: float = math.inf,
     ) -> None:
-        """Give ``unit`` a new errand; it replaces the one before."""
+        """Give ``unit`` a new errand, which replaces the one before; it should be there by ``due``
+        (s)."""
         self._number[unit] += 1
+        patience = Patience(REPEAT, now)
         self._errand[unit] = _Errand(
-            self._number[unit], goal, operation, hold, float(priority), Patience(REPEAT, now), True
+            self._number[unit], goal, operation, hold, float(priority), due, patience, True
         )
         self._outgoing[unit] = None
 
@@ -147,6 +158,7 @@ class Units:
             np.array([e.operation for _, e in pairs], np.uint8),
             np.array([e.hold for _, e in pairs], np.uint8),
             np.array([e.priority for _, e in pairs], np.float32),
+            np.array([e.due for _, e in pairs], np.float64),
         )
 
     def goal(self, unit: int) -> int:

@@ -126,6 +126,7 @@ class Trips:
         route: Callable[[PodTrip, float], Desk | None],
         ended: Callable[[int, float], None],
     ) -> None:
+        self._building = building
         self._units = units
         self._storage = storage
         self._out = out
@@ -276,7 +277,8 @@ class Trips:
         trip.stage = Stage.FETCH
         self._units.give(unit, trip)
         cell = int(self._storage.place[trip.pod])
-        self._units.send(unit, cell, Operation.LIFT, False, Priority.FETCH, now)
+        due = self._due(trip, cell)
+        self._units.send(unit, cell, Operation.LIFT, False, Priority.FETCH, now, due)
 
     def _lifted(self, trip: PodTrip, now: float) -> None:
         """Ready to go, when there is room in the lane."""
@@ -304,7 +306,23 @@ class Trips:
     def _turn(self, trip: PodTrip, cell: int, hold: bool, now: float) -> None:
         """Show the trip's face in ``cell``."""
         operation = Operation.FACE + trip.face
-        self._units.send(trip.unit, cell, operation, hold, Priority.DELIVER, now)
+        due = self._due(trip, cell)
+        self._units.send(trip.unit, cell, operation, hold, Priority.DELIVER, now, due)
+
+    def _due(self, trip: PodTrip, cell: int) -> float:
+        """When (s) the unit must be in ``cell`` with, or below, the pod, at the latest, for the
+        orders that wait for it to be shipped in time."""
+        if trip.desk is None or not trip.picks:
+            return math.inf
+        people, drive, grid = self._building.people, self._building.drive, self._building.grid
+        due = min(pick.line.order.due for pick in trip.picks) - people.pack_tote
+        due -= sum(people.pick_line + people.pick_piece * pick.quantity for pick in trip.picks)
+        if trip.stage is Stage.FETCH:
+            row, col = divmod(cell, grid.width)
+            to_row, to_col = divmod(trip.desk.station.cell, grid.width)
+            metres = (abs(row - to_row) + abs(col - to_col)) * grid.pitch
+            due -= drive.lift_time + metres / drive.max_speed
+        return due
 
     def _leave(self, trip: PodTrip, now: float) -> None:
         """Done at this station."""

@@ -97,6 +97,7 @@ class _Errand(NamedTuple):
     operation: int
     hold: bool
     priority: float
+    due: float
 
 
 class Watched(NamedTuple):
@@ -171,6 +172,7 @@ class TrafficManager:
         self._operation = np.full(n, Operation.NONE, np.uint8)
         self._hold = np.zeros(n, np.bool_)
         self._priority = np.zeros(n, np.float32)
+        self._deadline = np.full(n, math.inf)
         self._due = np.full(n, _NEVER, np.uint32)  # actions done when an ARRIVED errand is done
         self._operating = np.zeros(n, np.bool_)  # an operation is queued and not reported done
         self._stands = np.zeros(n, np.bool_)  # stands fast until its next errand
@@ -193,6 +195,8 @@ class TrafficManager:
             self._graph,
             limit=limit,
             period=building.traffic.tick,
+            # Units that are slower than the ticks are ahead by the backlog.
+            move=max(building.traffic.tick, self._grid.pitch / building.drive.max_speed),
             iterations=budget if iterations is None else iterations,
             silence=SILENCE,
             under_way=UNDER_WAY,
@@ -207,6 +211,7 @@ class TrafficManager:
                 "status": self._status,
                 "goal": self._goal,
                 "priority": self._priority,
+                "deadline": self._deadline,
                 "standing": self._pods.standing,
                 "blocked": self._blocked,
             },
@@ -560,6 +565,7 @@ class TrafficManager:
                 int(errands.operation[i]),
                 bool(errands.hold[i]),
                 max(0.0, min(float(errands.priority[i]), TOP_PRIORITY)),  # 0 for NaN
+                float(errands.due[i]),
             )
             if ended[i]:
                 self._ended.append((u, errand.number, int(self._result[u])))
@@ -601,6 +607,7 @@ class TrafficManager:
         self._goal[unit] = errand.goal
         self._hold[unit] = errand.hold
         self._priority[unit] = errand.priority
+        self._deadline[unit] = errand.due
         self._stands[unit] = False
         self._phase[unit] = _Phase.GOING
         if self._is_already_so(unit, errand.goal, errand.operation):

@@ -18,12 +18,12 @@ _COMMIT = 16
 
 _STATE = (
     *("phase", "operation", "operating", "stands", "halted", "fenced", "load", "status"),
-    *("goal", "priority", "standing", "blocked"),
+    *("goal", "priority", "deadline", "standing", "blocked"),
 )
 _SCRATCH = (
     *(("arrived", np.int32), ("wanted", np.uint8), ("cell", np.int32), ("aim", np.int32)),
     *(("heading", np.uint8), ("loaded", np.uint8), ("frozen", np.uint8), ("chosen", np.uint8)),
-    *(("action", np.uint8), ("weight", np.float32)),
+    *(("action", np.uint8), ("weight", np.float32), ("due", np.float32)),
 )
 
 
@@ -35,7 +35,7 @@ class _Tick(ctypes.Structure):
         *((name, c_int32) for name in ("units", "cells", "members", "limit", "by_hand")),
         *((name, c_int32) for name in ("code", "unit", "arrivals")),
         ("iterations", c_int64),
-        *((name, c_double) for name in ("next", "period", "silence", "under_way")),
+        *((name, c_double) for name in ("now", "next", "period", "move", "silence", "under_way")),
         *((name, c_void_p) for name in ("member", *_STATE, *(name for name, _ in _SCRATCH))),
     )
 
@@ -47,6 +47,7 @@ class Tick:
         graph: of all units.
         limit: actions planned and not done with which a unit gets no more.
         period: s between ticks.
+        move: s that a planned step takes.
         iterations: improvement attempts of the planner in each tick.
         silence: s by which a unit's newest report may be older than the fleet's.
         under_way: added to the priority of units on their way.
@@ -60,6 +61,7 @@ class Tick:
         *,
         limit: int,
         period: float,
+        move: float,
         iterations: int,
         silence: float,
         under_way: float,
@@ -78,6 +80,7 @@ class Tick:
             limit=limit,
             iterations=iterations,
             period=period,
+            move=move,
             silence=silence,
             under_way=under_way,
             **{name: array.ctypes.data for name, array in {**state, **scratch}.items()},

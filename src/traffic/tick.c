@@ -7,6 +7,7 @@ int32_t rs_tick_begin(rs_tick *t, double now)
     double late = now + RS_TICK_EARLY - t->next;
     if (late < 0.0)
         return 0;
+    t->now = now;
     t->next += t->period * (1.0 + floor(late / t->period));
     return 1;
 }
@@ -39,8 +40,10 @@ static void describe(const rs_tick *t, const rs_execution_view *v, int32_t u, in
     t->heading[i] = v->end_heading[u];
     t->aim[i] = rests ? -1 : goal;
     t->weight[i] = going ? t->priority[u] + (float)t->under_way : 0.0f;
-    t->frozen[i] = v->planned[u] - v->done[u] >= (uint32_t)t->limit || t->stands[u] ||
-                   t->operating[u] || t->halted[u];
+    /* Planned steps lie between now and where this one begins. */
+    uint32_t ahead = v->planned[u] - v->done[u];
+    t->due[i] = going ? (float)((t->deadline[u] - t->now) / t->move) - (float)ahead : INFINITY;
+    t->frozen[i] = ahead >= (uint32_t)t->limit || t->stands[u] || t->operating[u] || t->halted[u];
     t->loaded[i] = t->load[u] != 0;
     if (t->operating[u] && t->operation[u] == RS_TICK_LIFT)
         t->loaded[i] = 1;
@@ -63,7 +66,7 @@ static int choose(rs_tick *t, const rs_execution_view *v)
             t->wanted[t->goal[u]] = 0;
     rs_planner_input input = {.cell = t->cell, .heading = t->heading, .goal = t->aim,
                               .loaded = t->loaded, .frozen = t->frozen, .priority = t->weight,
-                              .standing = t->standing, .blocked = t->blocked,
+                              .due = t->due, .standing = t->standing, .blocked = t->blocked,
                               .iterations = t->iterations};
     int code = rs_planner_step(t->planner, &input, t->chosen, &t->unit);
     if (code) {

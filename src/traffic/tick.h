@@ -27,7 +27,9 @@ typedef struct {
     int32_t unit;          /*   and the unit at fault */
     int32_t arrivals;      /* units that have since been planned to reach their goals */
     int64_t iterations;    /* improvement attempts of the planner */
+    double now;            /* s, of the last tick */
     double next, period;   /* s, of the next tick and between them */
+    double move;           /* s that a planned step takes */
     double silence;        /* s by which a unit's report may be older than the newest */
     double under_way;      /* added to the priority of units that are going */
     const int32_t *member; /* [members] */
@@ -35,12 +37,13 @@ typedef struct {
     const uint8_t *load, *status;                                            /* [units] */
     const int32_t *goal;                                                     /* [units] or -1 */
     const float *priority;                                                   /* [units] */
+    const double *deadline; /* [units] s, when the unit should be at its goal, or infinite */
     const uint8_t *standing, *blocked;                                       /* [cells] */
     int32_t *arrived;     /* [units] the arrivals */
     uint8_t *wanted;      /* [cells] scratch, all 0 */
     int32_t *cell, *aim;  /* [units] scratch */
     uint8_t *heading, *loaded, *frozen, *chosen, *action; /* [units] scratch */
-    float *weight;        /* [units] scratch */
+    float *weight, *due;  /* [units] scratch */
 } rs_tick;
 
 /* 1: it is time for a tick; then `next` is moved on. */

@@ -45,7 +45,8 @@ typedef struct {
     uint8_t halted[UNITS], fenced[UNITS], standing[CELLS], blocked[CELLS], wanted[CELLS];
     uint8_t facing[UNITS], loaded[UNITS], frozen[UNITS], chosen[UNITS], joint[UNITS];
     int32_t goal[UNITS], member[UNITS], arrived[UNITS], end_cell[UNITS], aim[UNITS];
-    float priority[UNITS], weight[UNITS];
+    float priority[UNITS], weight[UNITS], due[UNITS];
+    double deadline[UNITS];
 } site_t;
 
 static uint32_t state = 7;
@@ -134,17 +135,18 @@ static void set_up_traffic(site_t *s)
     }
     s->planner = rs_planner_new(&(rs_planner_config){
         .width = W, .height = H, .units = UNITS, .exits = s->exits, .depth = 3, .seed = 3,
-        .table_memory = 1 << 20});
+        .table_memory = 1 << 20, .threads = 1});
     s->tick = (rs_tick){
         .planner = s->planner, .execution = s->execution, .units = UNITS, .cells = CELLS,
-        .members = UNITS, .limit = CAPACITY - 2, .iterations = 20, .period = 0.4, .silence = 10.0,
+        .members = UNITS, .limit = CAPACITY - 2, .iterations = 20, .period = 0.4, .move = 0.5,
+        .silence = 10.0,
         .under_way = 8.0, .member = s->member, .phase = s->phase, .operation = s->operation,
         .operating = s->operating, .stands = s->stands, .halted = s->halted, .fenced = s->fenced,
         .load = s->known_load, .status = s->known_status, .goal = s->goal,
         .priority = s->priority, .standing = s->standing, .blocked = s->blocked,
         .arrived = s->arrived, .wanted = s->wanted, .cell = s->end_cell, .aim = s->aim,
         .heading = s->facing, .loaded = s->loaded, .frozen = s->frozen, .chosen = s->chosen,
-        .action = s->joint, .weight = s->weight,
+        .action = s->joint, .weight = s->weight, .due = s->due, .deadline = s->deadline,
     };
 }
 
