@@ -6,6 +6,8 @@ the planner.
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from robo_stow.floor.building import Building
 from robo_stow.floor.start import pod_cells
+from robo_stow.fulfilment.lorries import carrier_of
 from robo_stow.messages import (
     Alarm,
     FleetState,
@@ -82,8 +85,10 @@ class MonitorCore:
         """Cell of each pod as last heard, -1 while carried."""
         self.units = Units(building.units)
         self.tally = Tally(self.units, building.grid.cells)
-        self._received: set[str] = set()
-        self._shipped: set[str] = set()
+        self._due: dict[str, float] = {}  # of each order received, s
+        self._by_due: list[tuple[float, str]] = []  # heap; those not yet looked at
+        self._orders_late = 0
+        self._shipped: dict[str, float] = {}  # when
         self._lifted: set[str] = set()
         self._lifts = {site.id: _Lifts() for site in building.lifters}
         self._lines_picked = 0
@@ -125,10 +130,12 @@ class MonitorCore:
             elif isinstance(message, PickVisit):
                 self._on_visit(message)
             elif isinstance(message, OrderArrived):
-                self._received.add(message.order)
+                if message.order not in self._due:
+                    self._due[message.order] = message.due
+                    heapq.heappush(self._by_due, (message.due, message.order))
             elif isinstance(message, OrderShipped):
                 if message.order not in self._shipped:
-                    self._shipped.add(message.order)
+                    self._shipped[message.order] = message.stamp
                     self.order_to_ship.append(message.stamp - message.arrived)
             elif isinstance(message, LiftResult):
                 if message.ok:
@@ -231,8 +238,9 @@ class MonitorCore:
             "building": self.building.name,
             "units": self.building.units,
             "simulated_minutes": round(self.now / 60.0, 3),
-            "orders_received": len(self._received),
+            "orders_received": len(self._due),
             "orders_shipped": len(self._shipped),
+            "orders_late": self._count_late(),
             "order_to_ship_minutes": {
                 "p50": _quantile(waits, 0.5),
                 "p90": _quantile(waits, 0.9),
@@ -255,6 +263,27 @@ class MonitorCore:
             "conflicts": self.conflicts,
             "alarms": len(self.alarms),
         }
+
+    def departures(self) -> list[dict[str, Any]]:
+        """Lorries that have left: the orders that were to go with each, and those it missed."""
+        rows: dict[tuple[float, str], list[bool]] = {}
+        for order, due in self._due.items():
+            if due <= self.now:
+                carrier = carrier_of(order, self.building.lorries).carrier
+                rows.setdefault((due, carrier), []).append(self._late(order))
+        return [
+            {"minutes": due / 60.0, "carrier": carrier, "orders": len(late), "late": sum(late)}
+            for (due, carrier), late in sorted(rows.items())
+        ]
+
+    def _late(self, order: str) -> bool:
+        """Whether an order that is due was shipped too late, or is not yet."""
+        return self._shipped.get(order, math.inf) > self._due[order]
+
+    def _count_late(self) -> int:
+        while self._by_due and self._by_due[0][0] <= self.now:
+            self._orders_late += self._late(heapq.heappop(self._by_due)[1])
+        return self._orders_late
 
     @property
     def pick_busy(self) -> float:

@@ -22,6 +22,7 @@ ROWS = (
     ("Orders shipped", "orders_shipped", ""),
     ("Order to ship, median", "order_to_ship_minutes.p50", "min"),
     ("Order to ship, p90", "order_to_ship_minutes.p90", "min"),
+    ("Orders late", "orders_late", ""),
     ("Order lines picked", "lines_picked", ""),
     ("Pieces picked", "units_picked", ""),
     ("Lines per station hour", "lines_per_station_hour", "1/h"),
@@ -57,6 +58,7 @@ def build_report(
     times = np.array(planner_ms if planner_ms else [0.0])
     return {
         **monitor.figures(),
+        **({"lorries": monitor.departures()} if monitor.building.lorries else {}),
         "wall_seconds": round(wall_seconds, 2),
         "speed_up": round(monitor.now / wall_seconds, 1) if wall_seconds > 0 else 0.0,
         "planner_ms_per_tick": {
@@ -107,6 +109,11 @@ def _page(report: dict[str, Any], monitor: MonitorCore) -> str:
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, source in _plots(monitor)
     )
+    lorries = "".join(
+        f"<tr><td>{row['minutes']:.0f} min, {html.escape(row['carrier'])}</td>"
+        f"<td>{row['orders']} orders, {row['late']} late</td></tr>"
+        for row in report.get("lorries", ())
+    )
     alarms = (
         "".join(
             f"<li>{alarm.stamp:.1f} s, {html.escape(alarm.source)}: {html.escape(alarm.text)}</li>"
@@ -132,6 +139,7 @@ figcaption {{ color: #5b6b7a; font-size: .85rem; }}
 <h1>{html.escape(title)}</h1>
 <p>{report["units"]} drive units, seed {report["seed"]}.</p>
 <main><section><table>{rows}</table>
+{f"<h2>Lorries that have left</h2><table>{lorries}</table>" if lorries else ""}
 <h2>Alarms</h2><ul>{alarms}</ul>{more}</section>
 <section>{plots}</section></main>
 </body></html>

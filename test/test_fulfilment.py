@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.fulfilment.charging import Charge, Charging
 from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.fulfilment.dispatch import Units
 from robo_stow.fulfilment.podchoice import Candidates, best_candidate
 from robo_stow.fulfilment.rolling import best_of_cover
 from robo_stow.fulfilment.stations import PickStationCore, StowStationCore
@@ -697,6 +699,56 @@ def test_low_units_charge_one_to_a_charger_and_come_back() -> None:
     assert not set(world.cell.tolist()) & chargers
     feed(world, random_orders(world, 10, 10.0), 2000.0)
     world.check_end()
+
+
+def test_a_lull_is_used_to_top_up_and_ends_when_there_is_work() -> None:
+    building = load_building("demo")
+    units, charging = _parked(building)
+    drive = building.drive
+    units.battery[:] = (drive.charge_below + drive.charge_until) / 2
+    charging.step(0.0, True)
+    assert _sent_to_charge(units, 0.0) == len(building.chargers)
+    assert len(units.free()) >= units.count // 2  # the rest stays ready
+    charging.step(1.0, False)
+    assert len(units.free()) == units.count - len(building.chargers)  # some are still free
+    for unit in units.free().tolist():
+        units.give(unit, Charge(charging, unit, -1))
+    charging.step(2.0, False)  # work, and nobody is free
+    assert len(units.free()) == len(building.chargers)
+    units.battery[:] = drive.charge_below - 0.05
+    for unit in units.free().tolist():
+        charging.freed(unit, 3.0)
+    charging.step(4.0, False)
+    assert len(units.free()) == 0  # who has to charge is not called back
+
+
+def _parked(building: Building) -> tuple[Units, Charging]:
+    units = Units(building)
+    storage = np.flatnonzero(building.grid.kind == CellKind.STORAGE)
+    units.cell = storage[: units.count].astype(np.int32)
+    return units, Charging(building, units)
+
+
+def _sent_to_charge(units: Units, now: float) -> int:
+    errands = units.outgoing(now)
+    return 0 if errands is None else int((errands.operation == Operation.CHARGE).sum())
+
+
+def test_units_that_would_queue_for_chargers_go_before_they_are_low() -> None:
+    building = load_building("demo")
+    level = building.drive.charge_below + 0.1
+
+    def sent(drain: float) -> int:
+        """After five minutes in which every unit lost ``drain`` of its charge a second."""
+        units, charging = _parked(building)
+        for step in range(11):
+            left = level + drain * 30.0 * (10 - step)
+            units.battery = np.full(units.count, left, np.float32)
+            charging.step(30.0 * step, False)
+        return _sent_to_charge(units, 300.0)
+
+    assert sent(1e-6) == 0  # a day until they are low: each will find a charger
+    assert sent(2e-4) == len(building.chargers)  # minutes: two units in three would wait for one
 
 
 def test_a_unit_that_is_low_finishes_its_trip_first() -> None:

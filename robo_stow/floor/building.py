@@ -222,7 +222,18 @@ class OrderSpec:
     orders_per_hour: float  # arrival rate the stream is scaled to
     max_lines: int  # an order with more lines is split into several totes
     max_pieces: int  # pieces a line are capped at this
-    due_minutes: float
+    tote_volume: float  # m^3 of goods that a tote takes; 0: as many as come
+    due_minutes: float  # time allowed; with lorries the least from arrival to departure
+
+
+@dataclass(frozen=True)
+class Lorry:
+    """A carrier's lorries, which leave at fixed intervals."""
+
+    carrier: str
+    share: float  # of the orders, beside the shares of the others
+    first: float  # min, first departure
+    every: float  # min
 
 
 @dataclass(frozen=True)
@@ -286,6 +297,7 @@ class Building:
     traffic: TrafficSpec
     fulfilment: FulfilmentSpec
     faults: FaultSpec
+    lorries: tuple[Lorry, ...] = ()
 
     def unit_name(self, unit: int) -> str:
         """ROS namespace of a unit."""

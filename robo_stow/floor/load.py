@@ -36,6 +36,7 @@ from robo_stow.floor.building import (
     Level,
     LifterSite,
     LifterSpec,
+    Lorry,
     OrderSpec,
     PeopleSpec,
     PodClass,
@@ -123,6 +124,13 @@ CLASS_SCHEMA: dict[str, Any] = {
     "hazard": Text(longest=64, empty=True),
 }
 
+LORRY_SCHEMA: dict[str, Any] = {
+    "carrier": Text(longest=64),
+    "share": Number(0.001, 1000),
+    "first": Number(0, 1e5),
+    "every": Number(1, 1e5),
+}
+
 SCHEMA: dict[str, Any] = {
     "name": Text(),
     "seed": _count(0, 2**31 - 1),
@@ -192,8 +200,10 @@ SCHEMA: dict[str, Any] = {
         "orders_per_hour": Number(0.01, 1e6),
         "max_lines": _count(1, 1000),
         "max_pieces": _count(1, 1000),
+        "tote_volume": Number(0, 100),
         "due_minutes": Number(1, 1e5),
     },
+    "lorries": ListOf(LORRY_SCHEMA, 0, 100),
     "stock": {
         "fill": _SHARE,
         "cover_pieces": _count(0, 100_000),
@@ -390,7 +400,7 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
     rows_or_layout = {"map": Text()} if "map" in raw else {"layout": LAYOUT_SCHEMA}
     if units is not None and "units" in raw:
         raw = {**raw, "units": units}
-    data = reader.read("", {"zones": [], **raw}, {**SCHEMA, **rows_or_layout})
+    data = reader.read("", {"zones": [], "lorries": [], **raw}, {**SCHEMA, **rows_or_layout})
     levels, storage = _levels(reader, data)
     cells = _cells(reader, data)
     stations, lifters = _sites(reader, data, cells, levels[0], storage)
@@ -424,6 +434,7 @@ def building_from_text(text: str, source: str, *, units: int | None = None) -> B
         traffic=TrafficSpec(**data["traffic"]),
         fulfilment=FulfilmentSpec(**data["fulfilment"]),
         faults=FaultSpec(**data["faults"]),
+        lorries=tuple(Lorry(**lorry) for lorry in data["lorries"]),
     )
 
 

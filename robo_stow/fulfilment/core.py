@@ -148,7 +148,7 @@ class FulfilmentCore:
             self._out,
             self._unit_freed,
         )
-        self.shipping = Shipping(self.book, self.ledger, self._out)
+        self.shipping = Shipping(self.book, self.ledger, building.people.packers, self._out)
         self.desks = [
             PickDesk(building, station, self.stock, self.book, self.ledger, self._out)
             for station in building.stations
@@ -406,8 +406,9 @@ class FulfilmentCore:
                 task.unit_up(now)
             else:
                 self.charging.freed(unit, now)
-        self.charging.step(now)
-        if self._anticipates:
+        lull = not self.book.backlog and not any(self._wants(desk, now) for desk in self.desks)
+        self.charging.step(now, lull)
+        if lull and self._anticipates:
             self._tidy(now)
         self.stock.settle(now)
         self.ledger.repeat(now)
@@ -434,9 +435,7 @@ class FulfilmentCore:
             desk.dirty = True
 
     def _tidy(self, now: float) -> None:
-        """Let idle units bring pods to better places while stations have what they need."""
-        if self.book.backlog or any(self._wants(desk, now) for desk in self.desks):
-            return
+        """Let idle units bring pods to better places; stations have what they need."""
         while True:
             under_way = sum(trip.tidying for trip in self.trips.by_pod.values())
             idle = len(self.units.free())

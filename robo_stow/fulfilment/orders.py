@@ -9,8 +9,9 @@ What becomes of the lines of the file (columns: `robo_stow.fulfilment.orderfile`
 - Lines of one order with the same SKU are one line.
 - A line is capped at ``max_pieces``: what goes beyond is picked as full cases, outside this
   system.
-- An order of more than ``max_lines`` lines is split, in the order of its lines, into totes
-  ``536365-1``, ``536365-2``, ...; one that fits keeps its number.
+- An order of more than ``max_lines`` lines, or of more volume than a tote takes, is split, in the
+  order of its lines, into totes ``536365-1``, ``536365-2``, ...; one that fits keeps its number. A
+  line that fills more than a tote is split by pieces; a piece larger than a tote has one to itself.
 
 Time: hours of the shop's clock in which nobody ordered (nights, holidays, the closed weekday) are
 cut. What is left is stretched or compressed by one factor, so that the mean rate is
@@ -21,14 +22,16 @@ stream starts again with new numbers: ``536365-1-r2``, ``-r3``, ...
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_stow.errors import InputError
-from robo_stow.floor.building import OrderSpec
+from robo_stow.floor.building import Building, Lorry, OrderSpec
+from robo_stow.fulfilment.lorries import carrier_of, departure
 from robo_stow.fulfilment.orderfile import OrderLines, read_order_lines
+from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.messages import OrderArrived
 
 ABSURD = 1000
@@ -44,19 +47,28 @@ class OrderStream(Iterator[OrderArrived]):
     Args:
         spec: file, rate and rules of the building.
         seed: places totes within their minute; everything else is the file's.
+        volume: of a piece of each SKU, m^3; needed where totes have a volume.
+        lorries: by whose departures orders are due.
 
     Raises:
         InputError: the file cannot be read or nothing in it is left by the rules, or a figure of
             ``spec`` is not above 0.
     """
 
-    def __init__(self, spec: OrderSpec, seed: int) -> None:
+    def __init__(
+        self,
+        spec: OrderSpec,
+        seed: int,
+        volume: Mapping[str, float] | None = None,
+        lorries: Sequence[Lorry] = (),
+    ) -> None:
         for name in ("orders_per_hour", "max_lines", "max_pieces", "due_minutes"):
             if not getattr(spec, name) > 0:
                 raise InputError("orders", name, getattr(spec, name), "must be above 0")
         lines = read_order_lines(spec.file)
         self._spec = spec
-        self._totes = _totes(lines, spec)
+        self._lorries = tuple(lorries)
+        self._totes = _totes(lines, spec, {} if volume is None else volume)
         if not self._totes:
             raise InputError(spec.file, "Quantity", "", f"no sale line of 1 to {ABSURD} pieces")
         clock, hours = _active_time(np.array([time for time, *_ in self._totes]))
@@ -82,13 +94,53 @@ class OrderStream(Iterator[OrderArrived]):
         if self._next == len(self._totes):
             self._next = 0
             self._round += 1
-        return OrderArrived(arrival, name, sku, quantity, arrival + self._spec.due_minutes * MINUTE)
+        due = arrival + self._spec.due_minutes * MINUTE
+        if self._lorries:
+            due = departure(carrier_of(name, self._lorries), due)
+        return OrderArrived(arrival, name, sku, quantity, due)
 
 
 _Tote = tuple[float, str, tuple[str, ...], tuple[int, ...]]
 
 
-def _totes(lines: OrderLines, spec: OrderSpec) -> list[_Tote]:
+def orders_of(building: Building, seed: int) -> OrderStream:
+    """The orders of a building: its totes take a volume, its lorries leave at their times.
+
+    Raises:
+        InputError: as of `OrderStream`, or the item file cannot be used.
+    """
+    volume: dict[str, float] = {}
+    if building.orders.tote_volume > 0.0:
+        catalogue = Catalogue.from_orders(building, seed)
+        volume = dict(zip(catalogue.sku, catalogue.volume.tolist(), strict=True))
+    return OrderStream(building.orders, seed, volume, building.lorries)
+
+
+_Content = list[tuple[str, int]]
+"""SKU and pieces of each line of a tote."""
+
+
+def split_totes(lines: _Content, spec: OrderSpec, volume: Mapping[str, float]) -> list[_Content]:
+    """Fill totes with the lines of an order, one after the other."""
+    if spec.tote_volume <= 0.0:
+        return [lines[at : at + spec.max_lines] for at in range(0, len(lines), spec.max_lines)]
+    totes: list[_Content] = []
+    free = 0.0
+    for sku, quantity in lines:
+        piece = volume[sku]
+        most = max(int(spec.tote_volume / piece), 1)
+        while quantity:
+            pieces = min(quantity, most)
+            if not totes or len(totes[-1]) == spec.max_lines or pieces * piece > free:
+                totes.append([])
+                free = spec.tote_volume
+            totes[-1].append((sku, pieces))
+            free -= pieces * piece
+            quantity -= pieces
+    return totes
+
+
+def _totes(lines: OrderLines, spec: OrderSpec, volume: Mapping[str, float]) -> list[_Tote]:
     """Totes (time, name, SKUs, quantities) in order of time, then of the file."""
     keep = np.flatnonzero(lines.quantity <= ABSURD)
     if not len(keep):
@@ -114,12 +166,12 @@ def _totes(lines: OrderLines, spec: OrderSpec) -> list[_Tote]:
     totes: list[_Tote] = []
     for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
         number = int(owner[begin])
-        parts = range(begin, end, spec.max_lines)
-        for part, low in enumerate(parts):
-            high = min(low + spec.max_lines, end)
+        content = [(codes[item[i]], pieces[i]) for i in range(begin, end)]
+        parts = split_totes(content, spec, volume)
+        for part, tote in enumerate(parts):
             name = names[number] if len(parts) == 1 else f"{names[number]}-{part + 1}"
-            content = tuple(codes[i] for i in item[low:high])
-            totes.append((float(time[number]), name, content, tuple(pieces[low:high])))
+            wanted = tuple(code for code, _ in tote), tuple(count for _, count in tote)
+            totes.append((float(time[number]), name, *wanted))
     return totes
 
 

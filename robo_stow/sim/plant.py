@@ -14,7 +14,7 @@ from robo_stow.drive.units import Units
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.start import pod_cells, unit_cells
-from robo_stow.fulfilment.orders import OrderStream
+from robo_stow.fulfilment.orders import orders_of
 from robo_stow.messages import (
     Action,
     Alarm,
@@ -118,7 +118,7 @@ class Plant:
         self._emptied: set[tuple[str, int]] = set()
         self._packers = Packers(building.people, seed)
         self._pallets = PalletArrivals(building, seed)
-        self._orders = iter(OrderStream(building.orders, seed) if orders is None else orders)
+        self._orders = iter(orders_of(building, seed) if orders is None else orders)
         self._order = next(self._orders, None)
         self._now: float | None = None
         self._removed: set[int] = set()  # units
