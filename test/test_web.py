@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import socket
@@ -114,6 +115,20 @@ def test_there_is_nothing_else_to_get(site: tuple[Warehouse, Loop]) -> None:
             with pytest.raises(urllib.error.HTTPError) as error:
                 urllib.request.urlopen(room.url + path, timeout=20)
             assert error.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "code"), [("elsewhere.example", 403), ("localhost:{port}", 200), ("[::1", 403)]
+)
+def test_only_pages_from_here_are_answered(
+    site: tuple[Warehouse, Loop], host: str, code: int
+) -> None:
+    with Running(site) as room:
+        connection = http.client.HTTPConnection(HOST, room.port, timeout=20)
+        connection.putrequest("GET", "/floor", skip_host=True)
+        connection.putheader("Host", host.format(port=room.port))
+        connection.endheaders()
+        assert connection.getresponse().status == code
 
 
 def test_a_port_in_use_is_named(site: tuple[Warehouse, Loop]) -> None:

@@ -18,6 +18,8 @@ from robo_stow.web import picture
 
 HOST = "127.0.0.1"
 """Only this machine; a site puts its own proxy, with its own log-in, in front."""
+NAMES = frozenset((HOST, "localhost"))
+"""Hosts that a request may name: a page from elsewhere whose name leads here gets nothing."""
 PERIOD = 0.2
 """Wall time (s) between pictures of the floor."""
 PAGE = Path(__file__).parent / "page"
@@ -114,7 +116,7 @@ class ControlRoom:
             queue.put_nowait(text)
 
     def _application(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[_from_here])
         for path, name in (("/", "index.html"), ("/page.css", "page.css"), ("/page.js", "page.js")):
             app.router.add_get(path, _file(PAGE / name))
         app.router.add_get("/floor", self._on_floor)
@@ -138,6 +140,15 @@ class ControlRoom:
         finally:
             self._listeners.discard(queue)
         return response
+
+
+@web.middleware
+async def _from_here(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if request.url.host not in NAMES:
+        raise web.HTTPForbidden(text=f"Host {request.url.host!r}: {HOST} or localhost expected")
+    return await handler(request)
 
 
 def _file(path: Path) -> Callable[[web.Request], Awaitable[Any]]:
