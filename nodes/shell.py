@@ -21,7 +21,6 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from robo_stow_interfaces.msg import Heartbeat
@@ -322,11 +321,6 @@ def destroy_actions(node: Node) -> None:
             waitable.destroy()
 
 
-def subscribed(publishers: Sequence[Publisher]) -> bool:
-    """Whether every publisher has somebody who listens."""
-    return all(publisher.get_subscription_count() > 0 for publisher in publishers)
-
-
 class Stopper:
     """Turns SIGINT and SIGTERM into a flag, so that nothing is cut off in the middle.
 
@@ -396,7 +390,13 @@ def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
     # The one parameter that rclpy declares itself; what the caller says comes later and counts.
     simulated = str(parameters.defaults(kind.KIND)["use_sim_time"]).lower()
     preset = ["--ros-args", "-p", f"use_sim_time:={simulated}", "--"]
-    rclpy.init(args=[kind.KIND, *preset, *given], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(
+            args=[kind.KIND, *preset, *given], signal_handler_options=SignalHandlerOptions.NO
+        )
+    except RuntimeError as error:  # of rcl, which cannot use the arguments or a file they name
+        print(f"{kind.KIND}: {error}", file=sys.stderr)
+        return 2
     stopper = Stopper()
     node: CoreNode | None = None
     executor: Executor | None = None

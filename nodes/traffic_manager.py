@@ -68,7 +68,10 @@ class TrafficManagerNode(CoreNode):
             self, self.KIND, "zone_file", "where closed zones are kept over a restart"
         )
         self._file = ZoneFile(name, self.building) if name else None
-        closed = self._file.read() if self._file is not None else None
+        closed = None
+        if self._file is not None:
+            closed = self._file.read()
+            self._file.write(closed)  # one that cannot be written shows now, not in an emergency
         self._core = TrafficManager(self.building, self.seed, closed=closed)
         return (self._core,)
 

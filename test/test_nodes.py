@@ -30,7 +30,7 @@ pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from robo_stow_interfaces import action, msg, srv
-from robo_stow_nodes import fleet_simulator, qos, topics
+from robo_stow_nodes import fleet_simulator, qos, topics, traffic_manager
 from robo_stow_nodes.conversions import Converter
 from robo_stow_nodes.drive_unit import DriveUnitNode
 from robo_stow_nodes.fulfilment import FulfilmentNode
@@ -211,6 +211,16 @@ def test_a_wrong_parameter_is_one_line(
     said = capsys.readouterr().err
     assert named in said
     assert said.count("\n") == 1
+
+
+def test_files_that_cannot_be_used_are_named_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing" / "file.yaml"
+    assert traffic_manager.main(["--ros-args", "--params-file", str(missing)]) == 2
+    assert str(missing) in capsys.readouterr().err
+    assert traffic_manager.main(["--ros-args", "-p", f"zone_file:={missing}"]) == 2
+    assert str(missing) in capsys.readouterr().err
 
 
 def test_run_can_be_interrupted_and_still_reports(graph: Graph, tmp_path: Path) -> None:
