@@ -13,6 +13,7 @@ The rate of orders is the building's (the shop's day, compressed). Needs order l
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -123,6 +124,7 @@ def run_cell(cell: Cell) -> Result:
 
 def main() -> None:
     """Measure and write the result."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     file = os.environ.get("ROBO_STOW_ORDERS")
     if file is None:
         print("bench: ROBO_STOW_ORDERS names no order file of months, anticipation not measured")

@@ -8,6 +8,7 @@ while the unit stands and while it drives to and fro. ``python bench/drive_unit.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from robo_stow_interfaces import msg
 from robo_stow_nodes import qos, topics
 from robo_stow_nodes.robot import facing
 
+from robo_stow.bench.machine import cpu_seconds
 from robo_stow.floor.building import YAW, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import unit_cells
@@ -85,6 +87,7 @@ class Base(Node):
 
 def main() -> None:
     """Measure."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init()
     base = Base()
@@ -130,14 +133,14 @@ def _to_and_fro(base: Base) -> Any:
 
 
 def _watch(base: Base, pid: int, work: Any = lambda: None) -> dict[str, float]:
-    start, used = time.monotonic(), _cpu(pid)
+    start, used = time.monotonic(), cpu_seconds(pid)
     driven = base.state.done
     while time.monotonic() - start < SECONDS:
         work()
         rclpy.spin_once(base, timeout_sec=0.05)
     wall = time.monotonic() - start
     return {
-        "core_share": round((_cpu(pid) - used) / wall, 4),
+        "core_share": round((cpu_seconds(pid) - used) / wall, 4),
         "actions": int(np.int64(base.state.done) - driven),
     }
 
@@ -145,11 +148,6 @@ def _watch(base: Base, pid: int, work: Any = lambda: None) -> dict[str, float]:
 def _spin(base: Base, until: Any) -> None:
     while not until():
         rclpy.spin_once(base, timeout_sec=0.1)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:

@@ -9,10 +9,9 @@ equally asked for; its opening stock fills a quarter of the bins' volume.
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_stow.bench.machine import machine
 from robo_stow.floor.building import Building, CellKind, Grid, Shelf
 from robo_stow.floor.load import load_building
 from robo_stow.inventory import queries
@@ -267,13 +267,13 @@ def checked(site: Building, catalogue: Catalogue, database: str) -> dict[str, An
 
 def main() -> None:
     """Measure; the result is written after each part, the long ones come last."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     demo = load_building("demo")
     rates: dict[str, Any] = {"sqlite in memory": in_memory(demo)}
     large: dict[str, Any] = {}
     result = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python "
-        f"{platform.python_version()}, load average {os.getloadavg()[0]:.1f} at the start",
+        "machine": machine(),
         "command": "python bench/inventory.py",
         "confirmed_movements_per_second": rates,
         "at_a_million_bins": large,

@@ -7,6 +7,7 @@ what it would touch.
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -53,6 +54,8 @@ def measure(building: Building, site: LifterSite, weight: float) -> dict[str, An
 
 
 def main() -> None:
+    """Measure and write the result."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     results = []
     for name in ("demo", "dupont"):
         building = load_building(name)

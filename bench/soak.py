@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from robo_stow.bench.machine import machine
 from robo_stow.bench.soak import STEP, Soak, Troubles
 from robo_stow.floor.load import load_building
 
@@ -37,7 +36,7 @@ def main() -> int:
         if step % hour == 0 or step == steps:
             figures = {
                 "date": time.strftime("%Y-%m-%d"),
-                "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+                "machine": machine(),
                 "cpu_seconds": round(time.process_time(), 1),
                 "troubles": asdict(troubles),
                 **soak.figures(),

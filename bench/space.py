@@ -33,7 +33,6 @@ import itertools
 import json
 import math
 import os
-import platform
 import random
 import time
 from collections import Counter, defaultdict, deque
@@ -45,6 +44,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_stow.bench.machine import machine
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import OrderLines, read_order_lines
@@ -438,7 +438,7 @@ def main() -> None:
     demand = demand_of(lines, catalogue, building.orders.max_pieces, drawn, building.seed)
     result = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, {platform.platform()}",
+        "machine": machine(),
         "orders": Path(building.orders.file).name,
         "days": f"{len(demand.pieces)}, " + ("drawn from the file's" if drawn else "the file's"),
         "skus": len(catalogue),

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import pstats
 import signal
 import subprocess
@@ -35,6 +34,7 @@ from robo_stow_nodes import qos, topics
 from robo_stow_nodes.conversions import Converter
 from robo_stow_nodes.shell import EXECUTORS
 
+from robo_stow.bench.machine import cpu_seconds, machine
 from robo_stow.bench.soak import STEP, Shuttle
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.floor.building import Building
@@ -121,12 +121,6 @@ class Fleet(Node):
                 self._say(errands)
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def spread(values: np.ndarray) -> dict[str, float]:
     """Milliseconds."""
     return {
@@ -170,8 +164,7 @@ def measure(args: argparse.Namespace, child: subprocess.Popen[bytes]) -> dict[st
     stamps, steps = np.array(fleet.beats).T
     figures = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
-        "load_average": [round(value, 1) for value in os.getloadavg()],
+        "machine": machine(),
         "building": building.name,
         "units": building.units,
         "seconds": round(seconds, 1),

@@ -1,6 +1,6 @@
 """Records a site with rosbag2, as MCAP.
 
-ros2 launch robo_stow record.launch.py output:=/var/bags/monday regex:='/(fleet|orders|alarms).*'
+ros2 launch robo_stow record.launch.py folder:=/var/bags regex:='(fleet|orders|alarms).*'
 """
 
 from launch.actions import ExecuteProcess

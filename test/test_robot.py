@@ -29,7 +29,7 @@ from robo_stow.drive.unit import DriveUnitCore, UnitCore
 from robo_stow.drive.wheels import WheelsCore
 from robo_stow.floor.building import YAW, CellKind
 from robo_stow.floor.load import load_building
-from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.floor.start import pod_cells
 from robo_stow.messages import (
     Action,
     Alarm,
@@ -45,7 +45,6 @@ from robo_stow.messages import (
 
 BUILDING = load_building("demo")
 GRID = BUILDING.grid
-CELLS, HEADINGS = unit_cells(BUILDING, 1)
 PERIOD = 0.05
 DELTA = {0: 1, 1: GRID.width, 2: -1, 3: -GRID.width}
 

@@ -16,6 +16,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.floor.urdf import expand, lifter_arguments
 from robo_stow.floor.world import arm_frames, feet_name, pod_name, unit_sdf, world_sdf
 from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
 from robo_stow.lifter.kinematics import POCKET, handoff_point, poses
@@ -142,7 +143,8 @@ def test_the_floor_has_no_seams_and_a_kerb_all_round(building: Building, world: 
 
 def test_the_arm_in_the_world_sets_the_pallet_on_the_unit(building: Building) -> None:
     site = building.lifters[0]
-    tool = arm_frames(building, site, poses(building, site).handoff)["tool"]
+    urdf = expand("robo_stow", lifter_arguments(building, site))
+    tool = arm_frames(building, site, urdf, poses(building, site).handoff)["tool"]
     wanted = handoff_point(building, site) + (0.0, 0.0, POCKET)
     np.testing.assert_allclose(tool[:3, 3], wanted, atol=1e-6)
 

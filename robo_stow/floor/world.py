@@ -80,14 +80,8 @@ def arm_body_name(lifter: str, body: str) -> str:
     return f"{lifter}_{body}"
 
 
-def arm_frames(building: Building, site: LifterSite, joint: Joints) -> dict[str, F64]:
-    """Frames F64[4, 4] of the links of a site's arm in the world, by link."""
-    urdf = expand("robo_stow", lifter_arguments(building, site))
-    return arm_frames_of(building, site, urdf, joint)
-
-
-def arm_frames_of(building: Building, site: LifterSite, urdf: str, joint: Joints) -> dict[str, F64]:
-    """As `arm_frames`, with the arm's URDF at hand."""
+def arm_frames(building: Building, site: LifterSite, urdf: str, joint: Joints) -> dict[str, F64]:
+    """Frames F64[4, 4] of the links of a site's arm in the world, by link, from the arm's URDF."""
     base = np.eye(4)
     base[:3, 3] = (site.base[0], site.base[1], building.levels[0].height)
     at = {f"joint_{i}": angle for i, angle in enumerate(joint, 1)}
@@ -238,7 +232,7 @@ def _lifter(building: Building, site: LifterSite, harmonic: bool) -> Iterator[st
         )
         yield to_sdf(urdf, site.id, pose=pose, extra=anchor + plugins)
         return
-    frames = arm_frames_of(building, site, urdf, parked)
+    frames = arm_frames(building, site, urdf, parked)
     for body in moving_bodies(urdf):
         yield to_sdf(
             urdf,

@@ -12,7 +12,7 @@ from robo_stow.floor.building import Building
 from robo_stow.floor.urdf import expand, lifter_arguments, moving_bodies, to_sdf
 from robo_stow.floor.world import (
     arm_body_name,
-    arm_frames_of,
+    arm_frames,
     feet_name,
     pod_name,
     storage_height,
@@ -162,7 +162,7 @@ class GazeboPlant:
     def _show_arm(self, feedback: LifterFeedback) -> None:
         name, q = feedback.lifter, feedback.joint
         joint: Joints = (q[0], q[1], q[2], q[3], q[4], q[5])
-        frames = arm_frames_of(self._building, self._sites[name], self._arms[name], joint)
+        frames = arm_frames(self._building, self._sites[name], self._arms[name], joint)
         for body in self._bodies[name][1:]:
             self.scene.place_frame(arm_body_name(name, body), frames[body])
         pallet = self._docked.get(name)
