@@ -15,6 +15,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind, FaultSpec, PeopleSpec
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.fulfilment.trips import RETRY
 from robo_stow.inventory.catalogue import Catalogue
 from robo_stow.lifter.core import LifterCore
 from robo_stow.messages import (
@@ -740,3 +741,22 @@ def test_units_set_down_elsewhere_are_fenced_and_taken_in_again(seed: int) -> No
     assert (plant.units.done[displaced] > 0).all()  # in the last epoch: they work again
     assert site.monitor.conflicts == 0
     assert site.inventory.audit() == []
+
+
+def test_a_fenced_unit_is_not_sent_for_one_pod_after_the_other() -> None:
+    building = load_building("demo", units=8)
+    site = build_warehouse(building, 1)
+    plant, loop = site.plant, Loop(site.cores)
+    for _ in loop.run(60.0):
+        pass
+    unit = int(np.flatnonzero(plant.units.load == Load.NONE)[0])
+    plant.displace(unit, *middle(building, empty_cell(building, plant)), 0.0)
+    for _ in loop.run(60.0):
+        pass
+    name = building.unit_name(unit)
+    said = [a.text for a in site.monitor.alarms if name in a.text]
+    assert 1 < len(said) <= 2 + 60.0 / RETRY, said
+    assert site.traffic.command(loop.now, UnitReset(unit)).ok
+    for _ in loop.run(120.0):
+        pass
+    assert plant.units.done[unit] > 0

@@ -175,6 +175,11 @@ class Units:
         self.task[unit] = task
         self._idle[unit] = False
 
+    def rest(self, unit: int) -> None:
+        """The unit has no task any more, but gets none before its `release`."""
+        self.task[unit] = None
+        self._idle[unit] = False
+
     def release(self, unit: int) -> None:
         """The unit has no task any more."""
         self.task[unit] = None

@@ -363,10 +363,11 @@ class Trips:
         if trip.stage is Stage.FETCH and carried:  # it had lifted the pod, and then went down
             self.reported(trip, ErrandResult.DONE, now)
         elif trip.stage is Stage.FETCH:
+            # It may be fenced: it must not try one pod after the other, and spoil them for others.
             unit = trip.unit
-            self._units.release(unit)
             self._cancel(trip, now)
-            self._ended(unit, now)
+            self._units.rest(unit)
+            self._later.append((now + RETRY, lambda at: self._rested(unit, at)))
         elif not carried:  # it had set the pod down, and then went down
             self._storage.put(trip.pod, int(self._storage.told[trip.pod]))
             self._end(trip, now)
@@ -378,6 +379,10 @@ class Trips:
             self._again(trip, now, self._store)
         else:
             self._again(trip, now, self._deliver)
+
+    def _rested(self, unit: int, now: float) -> None:
+        self._units.release(unit)
+        self._ended(unit, now)
 
     def _again(self, trip: PodTrip, now: float, action: Callable[[PodTrip, float], None]) -> None:
         """Do ``action`` a little later, if the trip still stands where it does now."""
