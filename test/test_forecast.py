@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +32,7 @@ from robo_stow.forecast.models import (
     weekday_profile,
 )
 from robo_stow.forecast.plan import (
+    Reorder,
     before,
     expected_lines,
     policies,
@@ -35,11 +40,14 @@ from robo_stow.forecast.plan import (
     shipments,
     shipments_backtest,
 )
+from robo_stow.forecast.purchasing import Purchasing, purchasing_from
 from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow.fulfilment.orderfile import OrderLines
 from robo_stow.fulfilment.orders import OrderStream
+from robo_stow.inventory.catalogue import Catalogue
+from robo_stow.messages import PalletArrived, StockLevels
 from robo_stow.sim.plant import Plant
-from robo_stow.simulate import quickest_loop
+from robo_stow.simulate import QuickLoop, quickest_loop
 from robo_stow.warehouse import build_warehouse
 
 DAYS = LEAST + TRAIN + TEST
@@ -332,3 +340,89 @@ def test_orders_come_before_tidying() -> None:
     figures = warehouse.monitor.figures()
     assert figures["orders_shipped"] == figures["orders_received"] > 0
     assert figures["conflicts"] == 0
+
+
+# -- purchasing -----------------------------------------------------------------------------------
+
+POLICY = [Reorder("a", 1.0, 10, 8), Reorder("b", 0.5, 3, 5), Reorder("c", 0.0, 0, 1)]
+
+
+def _levels(now: float, stock: dict[str, int]) -> StockLevels:
+    codes = tuple(stock)
+    return StockLevels(
+        now, tuple(range(len(codes))), codes, tuple(stock.values()), (0,) * len(codes)
+    )
+
+
+@given(
+    sales=st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), max_size=40),
+    opening=st.fixed_dictionaries(dict.fromkeys("abc", st.integers(0, 30))),
+)
+def test_position_stays_above_the_reorder_point(
+    sales: list[dict[str, int]], opening: dict[str, int]
+) -> None:
+    purchasing = Purchasing(POLICY, lead=100.0, seed=1)
+    stock = dict(opening)
+    bought: Counter[str] = Counter()
+    sold: Counter[str] = Counter()
+    now = 0.0
+    purchasing.on_levels(_levels(now, stock), now)
+    assert purchasing.delivered(1.0) == []  # the stock may still be coming in
+    for day in [*sales, *([{}] * 8)]:
+        now += 30.0
+        for sku, pieces in purchasing.delivered(now):
+            bought[sku] += pieces
+            stock[sku] += pieces
+            row = next(row for row in POLICY if row.sku == sku)
+            assert pieces % row.lot == 0
+            purchasing.on_levels(_levels(now, stock), now)  # stowed: a booking of its own
+        for sku, pieces in day.items():
+            taken = min(pieces, stock[sku])
+            sold[sku] += taken
+            stock[sku] -= taken
+        purchasing.on_levels(_levels(now, stock), now)
+        for row in POLICY:
+            assert purchasing.position(row.sku) > row.point
+    assert purchasing.due == math.inf  # all has come
+    for row in POLICY:
+        assert stock[row.sku] == opening[row.sku] + bought[row.sku] - sold[row.sku]
+        assert stock[row.sku] > row.point
+
+
+def test_pallets_bring_what_has_fallen_to_its_reorder_point(tmp_path: Path) -> None:
+    building = load_building("demo", units=12)
+    catalogue = Catalogue.from_orders(building, 1)
+    wanted = catalogue.sku[::40]
+    opening = building.stock.cover_pieces
+    policy = [Reorder(sku, 1.0, 10_000, 30) for sku in wanted]  # all of them at once
+    plant = Plant(building, 1, purchasing=Purchasing(policy, lead=120.0, seed=1))
+    warehouse = build_warehouse(building, 1, plant=plant)
+    pallets: list[PalletArrived] = []
+
+    class Watch:
+        consumes = (PalletArrived,)
+
+        def step(self, now: float, inbox: Sequence[Any]) -> list[Any]:
+            pallets.extend(inbox)
+            return []
+
+    for _ in QuickLoop((*warehouse.cores, Watch())).run(480.0):
+        pass
+    assert opening < 10_000
+    first = {pallet.pallet: pallet for pallet in pallets}
+    assert len(first) >= 2
+    assert {sku for pallet in first.values() for sku in pallet.sku} <= set(wanted)
+    most = building.stock.pallet_pieces
+    assert all(0 < sum(pallet.quantity) <= most for pallet in first.values())
+    assert warehouse.monitor.figures()["units_stowed"] > 0
+    assert warehouse.monitor.conflicts == 0
+    assert warehouse.inventory.audit() == []
+
+
+def test_reorder_points_come_from_the_history() -> None:
+    building = load_building("demo")
+    bought = purchasing_from(building.orders.file, building, 1)
+    assert bought.due == math.inf  # nothing is known of the stock yet
+    bought.on_levels(_levels(0.0, {}), 0.0)
+    assert bought.delivered(10.0) == []
+    assert len(bought.delivered(1e9)) > 1000  # an empty building lacks every SKU

@@ -17,6 +17,7 @@ from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building, show_warnings
 from robo_stow.forecast.plan import expected_from
+from robo_stow.forecast.purchasing import purchasing_from
 from robo_stow.inventory.database import parse_url
 from robo_stow.monitor import MonitorCore
 from robo_stow.report import build_report, format_table, write_report
@@ -46,7 +47,8 @@ def add_site_options(parser: argparse.ArgumentParser, *, ledger: str) -> None:
     parser.add_argument(
         "--history",
         metavar="CSV",
-        help="order lines of days before: what they lead to expect is anticipated",
+        help="order lines of days before: what they lead to expect is anticipated, and pallets "
+        "bring what falls to its reorder point",
     )
     parser.add_argument("--seed", type=seed, metavar="S", help="seed (default: the building's)")
     parser.add_argument(
@@ -103,7 +105,7 @@ def open_site(args: argparse.Namespace, *, keep_ledger: bool) -> Iterator[Wareho
             for old in args.out.glob(FILE + "*"):  # with its write-ahead log
                 old.unlink()
     database = args.database or (f"sqlite:///{args.out / FILE}" if keep_ledger else "sqlite://")
-    with _plant(args.sim, building, chosen) as plant:
+    with _plant(args.sim, building, chosen, args.history) as plant:
         warehouse = build_warehouse(
             building,
             chosen,
@@ -141,10 +143,15 @@ def conclude(args: argparse.Namespace, warehouse: Warehouse, wall_seconds: float
     return 0 if report["conflicts"] == 0 and report["stock_conserved"] else 1
 
 
-def _plant(sim: str, building: Building, seed: int) -> AbstractContextManager[GazeboPlant | None]:
-    """The plant that ``--sim`` names, None for the embedded one."""
+def _plant(
+    sim: str, building: Building, seed: int, history: str | None
+) -> AbstractContextManager[GazeboPlant | Plant | None]:
+    """The plant that ``--sim`` names; None: embedded, and pallets come by chance."""
     if sim == "embedded":
-        return nullcontext()
+        if history is None:
+            return nullcontext()
+        bought = purchasing_from(history, building, seed)
+        return nullcontext(Plant(building, seed, purchasing=bought))
     # Needs packages that the embedded simulator does without.
     from robo_stow.gazebo.plant import GazeboPlant
 

@@ -407,9 +407,9 @@ class FulfilmentCore:
             else:
                 self.charging.freed(unit, now)
         lull = not self.book.backlog and not any(self._wants(desk, now) for desk in self.desks)
-        self.charging.step(now, lull)
         if lull and self._anticipates:
             self._tidy(now)
+        self.charging.step(now, lull)
         self.stock.settle(now)
         self.ledger.repeat(now)
         self.units.repeat(now)

@@ -47,7 +47,7 @@ class OrderStream(Iterator[OrderArrived]):
     Args:
         spec: file, rate and rules of the building.
         seed: places totes within their minute; everything else is the file's.
-        volume: of a piece of each SKU, m^3; needed where totes have a volume.
+        volume: of a piece of each SKU, m^3; None: totes are not split by volume.
         lorries: by whose departures orders are due.
 
     Raises:
@@ -68,7 +68,7 @@ class OrderStream(Iterator[OrderArrived]):
         lines = read_order_lines(spec.file)
         self._spec = spec
         self._lorries = tuple(lorries)
-        self._totes = _totes(lines, spec, {} if volume is None else volume)
+        self._totes = _totes(lines, spec, volume)
         if not self._totes:
             raise InputError(spec.file, "Quantity", "", f"no sale line of 1 to {ABSURD} pieces")
         clock, hours = _active_time(np.array([time for time, *_ in self._totes]))
@@ -109,7 +109,7 @@ def orders_of(building: Building, seed: int) -> OrderStream:
     Raises:
         InputError: as of `OrderStream`, or the item file cannot be used.
     """
-    volume: dict[str, float] = {}
+    volume = None
     if building.orders.tote_volume > 0.0:
         catalogue = Catalogue.from_orders(building, seed)
         volume = dict(zip(catalogue.sku, catalogue.volume.tolist(), strict=True))
@@ -120,9 +120,15 @@ _Content = list[tuple[str, int]]
 """SKU and pieces of each line of a tote."""
 
 
-def split_totes(lines: _Content, spec: OrderSpec, volume: Mapping[str, float]) -> list[_Content]:
-    """Fill totes with the lines of an order, one after the other."""
-    if spec.tote_volume <= 0.0:
+def split_totes(
+    lines: _Content, spec: OrderSpec, volume: Mapping[str, float] | None
+) -> list[_Content]:
+    """Fill totes with the lines of an order, one after the other.
+
+    Args:
+        volume: of a piece of each SKU, m^3; None: unknown, only lines are counted.
+    """
+    if volume is None or spec.tote_volume <= 0.0:
         return [lines[at : at + spec.max_lines] for at in range(0, len(lines), spec.max_lines)]
     totes: list[_Content] = []
     free = 0.0
@@ -140,7 +146,7 @@ def split_totes(lines: _Content, spec: OrderSpec, volume: Mapping[str, float]) -
     return totes
 
 
-def _totes(lines: OrderLines, spec: OrderSpec, volume: Mapping[str, float]) -> list[_Tote]:
+def _totes(lines: OrderLines, spec: OrderSpec, volume: Mapping[str, float] | None) -> list[_Tote]:
     """Totes (time, name, SKUs, quantities) in order of time, then of the file."""
     keep = np.flatnonzero(lines.quantity <= ABSURD)
     if not len(keep):

@@ -14,6 +14,7 @@ from robo_stow.drive.units import Units
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.start import pod_cells, unit_cells
+from robo_stow.forecast.purchasing import Purchasing
 from robo_stow.fulfilment.orders import orders_of
 from robo_stow.messages import (
     Action,
@@ -28,6 +29,7 @@ from robo_stow.messages import (
     OrderArrived,
     PodPlaces,
     Release,
+    StockLevels,
     ToteReady,
     VisitDone,
 )
@@ -75,6 +77,7 @@ class Plant:
         units: drive units that stand at their start places; by default all as `DriveUnits`.
             When they do not begin with unit 0, the others are somebody else's.
         orders: in order of time; by default those of the building's file.
+        purchasing: buys what the pallets bring; by default they come by chance.
 
     Public: ``units``, ``faults`` (`Faults`), for schedules of faults, and ``lifters``, the drives
     (`LifterDrives`) of each lifter by its name.
@@ -99,6 +102,7 @@ class Plant:
         seed: int,
         units: Units | None = None,
         orders: Iterable[OrderArrived] | None = None,
+        purchasing: Purchasing | None = None,
     ) -> None:
         self._building = building
         self.units: Units = drive_units(building, seed) if units is None else units
@@ -117,7 +121,10 @@ class Plant:
         self._pallet_cell = {station.id: station.pallet_cell for station in building.stations}
         self._emptied: set[tuple[str, int]] = set()
         self._packers = Packers(building.people, seed)
-        self._pallets = PalletArrivals(building, seed)
+        self._pallets = PalletArrivals(building, seed, purchasing)
+        self._purchasing = purchasing
+        if purchasing is not None:
+            self.consumes = (*self.consumes, StockLevels)
         self._orders = iter(orders_of(building, seed) if orders is None else orders)
         self._order = next(self._orders, None)
         self._now: float | None = None
@@ -168,6 +175,8 @@ class Plant:
                 self._visited(message)
             elif isinstance(message, PodPlaces) and isinstance(self.units, DriveUnits):
                 self.units.place_pods(message)
+            elif isinstance(message, StockLevels) and self._purchasing is not None:
+                self._purchasing.on_levels(message, now)
             elif isinstance(message, Instruct):
                 person = self._people.get(message.station)
                 if person is not None:
