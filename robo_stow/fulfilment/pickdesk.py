@@ -143,6 +143,8 @@ class PickDesk:
 
     def suspend_starved(self) -> None:
         """Take totes out of their slots that wait for nothing but stock."""
+        if all(self._stock.total.get(sku, 0) for sku in self.open):
+            return
         for order in list(self.slots.values()):
             starved = [line for line in order.lines if line.open]
             if not starved or any(line.planned for line in order.lines):

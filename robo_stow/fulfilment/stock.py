@@ -55,7 +55,9 @@ class StockMirror:
         for bin_, sku, on_hand, reserved in zip(
             levels.bin, levels.sku, levels.on_hand, levels.reserved, strict=True
         ):
-            places = self.by_sku.setdefault(sku, {})
+            places = self.by_sku.get(sku)
+            if places is None:
+                places = self.by_sku[sku] = {}
             place = places.get(bin_)
             if place is None:
                 if on_hand == 0:
@@ -106,9 +108,9 @@ class StockMirror:
         return self.free.get(sku, {}).get(pod, 0)
 
     def _update(self, place: Place) -> int:
-        free = 0
-        if place.doubted_until == 0.0:
-            free = max(place.on_hand - place.reserved - place.asked, 0)
+        free = place.on_hand - place.reserved - place.asked
+        if free < 0 or place.doubted_until:
+            free = 0
         change = free - place.free
         if change:
             place.free = free

@@ -256,11 +256,11 @@ class Drafter:
         quantity = whole("quantity", request.quantity, 1)
         self._check_fit(connection, bin_, sku, quantity)
         row = self._stock(connection, bin_, sku.id)
-        if connection.execute(sql.PALLET, {"at_pallet": pallet}).first() is None:
-            raise Rejection("pallet", pallet, "unknown pallet")
         at = {"at_pallet": pallet, "at_sku": sku.id}
         on_pallet = connection.execute(sql.ON_PALLET, at).first()
         if on_pallet is None or on_pallet.quantity < quantity:
+            if connection.execute(sql.PALLET, at).first() is None:
+                raise Rejection("pallet", pallet, "unknown pallet")
             left = 0 if on_pallet is None else on_pallet.quantity
             raise Rejection("quantity", quantity, f"pallet {pallet} has {left} of {sku.code} left")
         lot = on_pallet.lot
@@ -431,14 +431,14 @@ class Drafter:
     def _check_fit(self, connection: Prepared, bin_: int, sku: Sku, quantity: int) -> None:
         """Lock the bin's pod and reject what would overfill the bin or the pod."""
         pod = bin_ // self._site.bins_per_pod
-        at = {"at_pod": pod, "at_sku": sku.id}
-        shelf = connection.execute(sql.POD_AND_SKU, at).one()
+        at = {"at_bin": bin_, "at_sku": sku.id}
+        shelf = connection.execute(sql.BIN_AND_SKU, at).one()
         kept = (shelf.temperature, shelf.hazard)
         of_sku = (shelf.sku_temperature, shelf.sku_hazard)
         if kept != of_sku:
             reason = f"{sku.code} is {class_name(of_sku)}, pod {pod} is for {class_name(kept)}"
             raise Rejection("bin", bin_, reason)
-        volume, limit, *box = connection.execute(sql.BIN, {"at_bin": bin_}).one()
+        volume, box = shelf.volume, (shelf.width, shelf.depth, shelf.height)
         first = pod * self._site.bins_per_pod
         used_volume, used_weight, pod_weight, alike = connection.execute(
             sql.USED,
@@ -449,7 +449,7 @@ class Drafter:
                 "last_bin": first + self._site.bins_per_pod - 1,
             },
         ).one()
-        most = pieces_in(sku.size, (box[0], box[1], box[2]))
+        most = pieces_in(sku.size, box)
         if alike + quantity > most:
             raise Rejection(
                 "bin",
@@ -466,7 +466,7 @@ class Drafter:
             )
         weight = quantity * sku.weight
         for name, number, spare in (
-            ("bin", bin_, limit - used_weight),
+            ("bin", bin_, shelf.limit - used_weight),
             ("pod", pod, shelf.capacity - pod_weight),
         ):
             if weight > spare:

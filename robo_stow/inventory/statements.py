@@ -67,19 +67,18 @@ ON_PALLET = ON_PALLET.with_for_update()
 PALLET_LEFT = select(func.coalesce(func.sum(_pallet_stock.c.quantity), 0)).where(
     _pallet_stock.c.pallet == bindparam("at_pallet")
 )
-POD_AND_SKU = (
+BIN_AND_SKU = (
     select(schema.pod.c.capacity, schema.pod.c.hazard, schema.pod.c.temperature)
     .add_columns(schema.sku.c.hazard.label("sku_hazard"))
     .add_columns(schema.sku.c.temperature.label("sku_temperature"))
-    .join_from(schema.pod, schema.sku, schema.sku.c.id == bindparam("at_sku"))
-    .where(schema.pod.c.id == bindparam("at_pod"))
+    .add_columns(schema.bin_.c.volume, schema.bin_.c.capacity.label("limit"))
+    .add_columns(schema.bin_.c.width, schema.bin_.c.depth, schema.bin_.c.height)
+    .join_from(schema.bin_, schema.pod, schema.pod.c.id == schema.bin_.c.pod)
+    .join(schema.sku, schema.sku.c.id == bindparam("at_sku"))
+    .where(schema.bin_.c.id == bindparam("at_bin"))
     .with_for_update(of=schema.pod)
 )
 LOCK_POD = select(schema.pod.c.id).where(schema.pod.c.id == bindparam("at_pod")).with_for_update()
-BIN = select(schema.bin_.c.volume, schema.bin_.c.capacity).add_columns(
-    schema.bin_.c.width, schema.bin_.c.depth, schema.bin_.c.height
-)
-BIN = BIN.where(schema.bin_.c.id == bindparam("at_bin"))
 _in_bin = _stock.c.bin == bindparam("at_bin")
 
 

@@ -540,37 +540,29 @@ class TrafficManager:
 
     def _take_errands(self, now: float, errands: Errands) -> None:
         n = len(self._number)
-        known = (errands.unit >= 0) & (errands.unit < n)
-        unit = np.where(known, errands.unit, 0)
-        last = self._number[unit]
-        number = errands.errand.astype(np.int64)
-        ended = (number == last) & (self._phase[unit] == _Phase.ENDED)
-        new = known & (number > last)
-        for u, goal, operation in zip(
-            unit[new].tolist(),
-            errands.goal[new].tolist(),
-            errands.operation[new].tolist(),
-            strict=True,
+        told = []  # that are not merely repeated
+        for i, (u, number) in enumerate(
+            zip(errands.unit.tolist(), errands.errand.tolist(), strict=True)
         ):
-            self._pods.clear_up(u, goal, operation)
-        for i in np.flatnonzero(~known | ended | new).tolist():
-            u = int(errands.unit[i])
-            if not known[i]:
-                self._alarm(now, "errand", f"errand {number[i]} for unit {u}, which is unknown")
-                self._ended.append((u, int(number[i]), ErrandResult.REJECTED))
-                continue
+            if not 0 <= u < n:
+                self._alarm(now, "errand", f"errand {number} for unit {u}, which is unknown")
+                self._ended.append((u, number, ErrandResult.REJECTED))
+            elif number > self._number[u]:
+                told.append((i, u))
+                self._pods.clear_up(u, int(errands.goal[i]), int(errands.operation[i]))
+            elif number == self._number[u] and self._phase[u] == _Phase.ENDED:
+                self._ended.append((u, number, int(self._result[u])))
+                self._tell_pod_again(u)
+        for i, u in told:
             errand = _Errand(
-                int(number[i]),
+                int(errands.errand[i]),
                 int(errands.goal[i]),
                 int(errands.operation[i]),
                 bool(errands.hold[i]),
                 max(0.0, min(float(errands.priority[i]), TOP_PRIORITY)),  # 0 for NaN
                 float(errands.due[i]),
             )
-            if ended[i]:
-                self._ended.append((u, errand.number, int(self._result[u])))
-                self._tell_pod_again(u)
-            elif self._operating[u] and not self._graph.withdraw(u):
+            if self._operating[u] and not self._graph.withdraw(u):
                 follow = self._follow.get(u)
                 if follow is None or follow.number < errand.number:
                     self._follow[u] = errand
@@ -749,7 +741,8 @@ class TrafficManager:
         for unit in np.flatnonzero(graph.done >= self._due).tolist():
             self._finish(now, unit)
         if self._tick.begin(now):
-            self._look_for_halts(now)
+            if self._zones.any_closed or self._tick.halts():
+                self._look_for_halts(now)
             if not self._late:
                 began = self._clock() if self._clock is not None else 0.0
                 self._tick.plan()

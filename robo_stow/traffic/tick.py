@@ -88,9 +88,11 @@ class Tick:
         self.address = ctypes.addressof(self._struct)
         """Address of the rs_tick."""
         core = load()
-        self._begin, self._plan = core.rs_tick_begin, core.rs_tick_plan
+        self._begin, self._halts, self._plan = (
+            *(core.rs_tick_begin, core.rs_tick_halts, core.rs_tick_plan),
+        )
         self._begin.argtypes = (c_void_p, c_double)
-        self._plan.argtypes = (c_void_p,)
+        self._halts.argtypes = self._plan.argtypes = (c_void_p,)
         self._plan.restype = None
 
     def start(self, planner: Planner, members: I32, now: float) -> None:
@@ -119,6 +121,10 @@ class Tick:
     def begin(self, now: float) -> bool:
         """Whether it is time for a tick; then the time of the next one is set."""
         return bool(self._begin(self.address, now))
+
+    def halts(self) -> bool:
+        """Whether a unit has come to a halt that ``halted`` does not show, or the other way."""
+        return bool(self._halts(self.address))
 
     def plan(self) -> None:
         """Plan and queue one joint step; on an error nothing is queued."""
