@@ -94,6 +94,8 @@ class Charging:
         Args:
             lull: no station waits for anything.
         """
+        if not self._busy:
+            return
         for cell, charge in self._busy.items():
             if charge is not None and (
                 self._units.battery[charge.unit] >= self._until
@@ -102,8 +104,6 @@ class Charging:
                 self._busy[cell] = None
                 self._units.release(charge.unit)
                 self._park(charge.unit, now)
-        if self._units.battery.min() >= self._below:
-            return
         free = self._units.free()
         for unit in free[self._units.battery[free] < self._below].tolist():
             if not self._send(unit, now):
