@@ -9,6 +9,7 @@ reported done. Repeated visits, scans and replies change nothing.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +68,7 @@ class _Visit:
     left: int = -1  # stow: pieces left on the pallet, -1 before the proposal
 
 
-class _StationCore:
+class _StationCore(ABC):
     """What pick and stow stations have in common."""
 
     def __init__(self, building: Building, station: Station) -> None:
@@ -100,6 +101,41 @@ class _StationCore:
         if isinstance(message, (PickVisit, StowVisit, Scan)):
             return message.station == self.station.id
         return True
+
+    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take in visits, the fleet's state, scans and replies; say what is to be done."""
+        state: FleetState | None = None
+        for message in inbox:
+            if isinstance(message, FleetState):
+                state = message
+            elif isinstance(message, (PickVisit, StowVisit)):
+                self._take(message)
+            elif isinstance(message, Scan):
+                if message.station == self.station.id:
+                    self._on_scan(message)
+            elif isinstance(message, Reply) and message.key in self._waiting:
+                self._on_reply(now, message)
+        if not self._visits and not self._out:
+            return []
+        self._go_on(now, state)
+        out, self._out = self._out, []
+        return out
+
+    @abstractmethod
+    def _go_on(self, now: float, state: FleetState | None) -> None:
+        """Work on the visits; ``state`` is the fleet's, where there is a new one."""
+
+    @abstractmethod
+    def _on_scan(self, scan: Scan) -> None:
+        """The person has moved pieces."""
+
+    @abstractmethod
+    def _on_reply(self, now: float, reply: Reply) -> None:
+        """The inventory answers what `_waiting` holds."""
+
+    @abstractmethod
+    def _finish(self, visit: _Visit, now: float) -> None:
+        """All that was to be done is booked."""
 
     def _take(self, visit: PickVisit | StowVisit) -> _Visit | None:
         """A new visit; None for a repeated one, whose end is told again."""
@@ -165,9 +201,11 @@ class _StationCore:
                 self._alarm(now, "interlock", f"pod {visit.request.pod} is not in place")
         return False
 
-    def _repeat(self, visit: _Visit, now: float) -> None:
-        """Send again what has not been acknowledged."""
-        if visit.patience is not None and visit.patience.over(now):
+    def _settle(self, visit: _Visit, now: float) -> None:
+        """End what is booked; send again what has not been acknowledged."""
+        if visit.patience is not None and all(work.booked >= 0 for work in visit.work):
+            self._finish(visit, now)
+        elif visit.patience is not None and visit.patience.over(now):
             self._instruct(visit, now, [work for work in visit.work if work.moved < 0][:AHEAD])
             self._out += [w.request for w in visit.work if w.request is not None and w.booked < 0]
 
@@ -193,30 +231,11 @@ class PickStationCore(_StationCore):
 
     consumes: tuple[type, ...] = (PickVisit, FleetState, Scan, Reply)
 
-    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
-        """Take in visits, the fleet's state, scans and replies; say what is to be done."""
-        state: FleetState | None = None
-        for message in inbox:
-            if isinstance(message, FleetState):
-                state = message
-            elif isinstance(message, PickVisit):
-                self._take(message)
-            elif isinstance(message, Scan):
-                if message.station == self.station.id:
-                    self._on_scan(message)
-            elif isinstance(message, Reply) and message.key in self._waiting:
-                self._on_reply(now, message)
-        if not self._visits and not self._out:
-            return []
+    def _go_on(self, now: float, state: FleetState | None) -> None:
         if state is not None:
             self._start(now, state)
         for visit in list(self._visits):
-            if visit.patience is not None and all(work.booked >= 0 for work in visit.work):
-                self._finish(visit, now)
-            else:
-                self._repeat(visit, now)
-        out, self._out = self._out, []
-        return out
+            self._settle(visit, now)
 
     def _start(self, now: float, state: FleetState) -> None:
         for visit in self._visits:
@@ -281,40 +300,26 @@ class StowStationCore(_StationCore):
 
     consumes: tuple[type, ...] = (StowVisit, FleetState, Scan, Reply)
 
-    def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
-        """Take in visits, the fleet's state, scans and replies; say what is to be done."""
-        state: FleetState | None = None
-        for message in inbox:
-            if isinstance(message, FleetState):
-                state = message
-            elif isinstance(message, StowVisit):
-                visit = self._take(message)
-                if visit is not None:
-                    self._waiting[self._key(visit, "p")] = (visit, None)
-            elif isinstance(message, Scan):
-                if message.station == self.station.id:
-                    self._on_scan(message)
-            elif isinstance(message, Reply) and message.key in self._waiting:
-                self._on_reply(now, message)
-        if not self._visits and not self._out:
-            return []
-        visit = self._visits[0] if self._visits else None
-        if visit is not None:
-            if visit.left < 0:
-                self._propose(visit, now)
-            elif (
-                visit.patience is None
-                and self._check_place(now, state, visit)
-                and self._pallet_in_place(state)
-            ):
-                visit.patience = Patience(REPEAT, now)
-                self._instruct(visit, now, visit.work)
-            if visit.patience is not None and all(work.booked >= 0 for work in visit.work):
-                self._finish(visit, now)
-            else:
-                self._repeat(visit, now)
-        out, self._out = self._out, []
-        return out
+    def _take(self, visit: PickVisit | StowVisit) -> _Visit | None:
+        taken = super()._take(visit)
+        if taken is not None:
+            self._waiting[self._key(taken, "p")] = (taken, None)
+        return taken
+
+    def _go_on(self, now: float, state: FleetState | None) -> None:
+        if not self._visits:
+            return
+        visit = self._visits[0]
+        if visit.left < 0:
+            self._propose(visit, now)
+        elif (
+            visit.patience is None
+            and self._check_place(now, state, visit)
+            and self._pallet_in_place(state)
+        ):
+            visit.patience = Patience(REPEAT, now)
+            self._instruct(visit, now, visit.work)
+        self._settle(visit, now)
 
     def _pallet_in_place(self, state: FleetState | None) -> bool:
         if self.station.pallet_cell < 0:
