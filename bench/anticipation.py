@@ -30,7 +30,7 @@ from robo_stow.bench.headline import Meter
 from robo_stow.cells import Cell, Journal, Result, run_cells
 from robo_stow.floor.load import load_building
 from robo_stow.forecast.demand import DAY, daily_demand
-from robo_stow.forecast.plan import before, expected_lines
+from robo_stow.forecast.plan import expected_lines
 from robo_stow.fulfilment.orderfile import OrderLines, read_order_lines
 from robo_stow.fulfilment.orders import OrderStream
 from robo_stow.inventory.catalogue import Catalogue
@@ -63,20 +63,13 @@ def write_lines(path: Path, lines: OrderLines) -> None:
 
 def of_day(lines: OrderLines, day: int, skus: set[str]) -> OrderLines:
     """Lines of one day, of SKUs that are known."""
-    keep = (lines.time // DAY == day) & np.isin(lines.sku, sorted(skus))
-    return OrderLines(
-        lines.order[keep],
-        lines.sku[keep],
-        lines.quantity[keep],
-        lines.time[keep],
-        lines.region[keep],
-    )
+    return lines.select((lines.time // DAY == day) & np.isin(lines.sku, sorted(skus)))
 
 
 def run_cell(cell: Cell) -> Result:
     """One day, with or without anticipation."""
     lines = read_order_lines(cell["orders"])
-    past = before(lines, cell["day"])
+    past = lines.select(lines.time < cell["day"] * DAY)
     expected = expected_lines(daily_demand(past)) if cell["anticipation"] else None
     with tempfile.TemporaryDirectory() as folder:
         history, today = Path(folder) / "history.csv", Path(folder) / "today.csv"

@@ -33,7 +33,6 @@ from robo_stow.forecast.models import (
 )
 from robo_stow.forecast.plan import (
     Reorder,
-    before,
     expected_lines,
     policies,
     reorder,
@@ -204,11 +203,13 @@ def test_next_trading_days_leave_out_the_closed_one() -> None:
     assert ahead[0] > demand.day[-1]
 
 
-def test_history_before_a_day_holds_nothing_of_it() -> None:
+def test_lines_of_the_days_before_are_selected_with_all_that_they_say() -> None:
     lines = _lines(_made(40))
-    past = before(lines, 30)
-    assert past.time.max() < 30 * DAY
+    early = lines.time < 30 * DAY
+    past = lines.select(early)
     assert 0 < len(past) < len(lines)
+    for name in ("order", "sku", "quantity", "time", "region"):
+        np.testing.assert_array_equal(getattr(past, name), getattr(lines, name)[early])
 
 
 def test_expected_lines_are_about_a_days() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robo_stow.errors import InputError
 from robo_stow.forecast.backtest import HORIZON, LEAST, STEP, TEST, TRAIN, fit
-from robo_stow.forecast.demand import DAY, Demand, daily_demand, trading_days
+from robo_stow.forecast.demand import Demand, daily_demand, trading_days
 from robo_stow.forecast.models import Model, MovingAverage, Smoothing, Spread
 from robo_stow.fulfilment.orderfile import OrderLines, read_order_lines
 
@@ -254,15 +254,3 @@ def _regions(lines: OrderLines, source: str) -> list[str]:
     if not found:
         raise InputError(source, "Country", "", f"no region has {LEAST_LINES} order lines")
     return found
-
-
-def before(lines: OrderLines, day: int) -> OrderLines:
-    """Lines of the days before ``day`` (days since 1970-01-01)."""
-    keep = lines.time < day * DAY
-    return OrderLines(
-        lines.order[keep],
-        lines.sku[keep],
-        lines.quantity[keep],
-        lines.time[keep],
-        lines.region[keep],
-    )

@@ -41,6 +41,16 @@ class OrderLines:
     def __len__(self) -> int:
         return len(self.order)
 
+    def select(self, keep: NDArray[np.bool_]) -> OrderLines:
+        """The lines of which ``keep`` [n] is true."""
+        return OrderLines(
+            self.order[keep],
+            self.sku[keep],
+            self.quantity[keep],
+            self.time[keep],
+            self.region[keep],
+        )
+
 
 def read_order_lines(path: str | Path) -> OrderLines:
     """Sale lines of the CSV file ``path``.
