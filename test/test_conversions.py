@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 import typing
 from enum import IntEnum
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from robo_stow import messages as records
 from robo_stow.errors import InputError
@@ -245,39 +243,3 @@ def test_whatever_comes_in_is_a_record_or_an_input_error(changes: dict[str, list
     sizes = {len(getattr(state, f.name)) for f in dataclasses.fields(state) if f.name != "stamp"}
     assert len(sizes) == 1
     assert ((state.unit >= 0) & (state.unit < BUILDING.units)).all()
-
-
-def test_a_large_fleet_converts_in_well_under_a_millisecond() -> None:
-    rng = np.random.default_rng(1)
-    count = 1000
-
-    def ints(high: int, kind: Any) -> NDArray[Any]:
-        return rng.integers(0, high, count).astype(kind)
-
-    def reals() -> NDArray[np.float32]:
-        return rng.random(count, np.float32)
-
-    state = records.FleetState(
-        stamp=12.3,
-        unit=np.arange(count, dtype=np.int32),
-        epoch=ints(9, np.uint32),
-        done=ints(999, np.uint32),
-        released=ints(999, np.uint32),
-        cell=ints(200, np.int32),
-        heading=ints(4, np.uint8),
-        x=reals(),
-        y=reals(),
-        yaw=reals(),
-        speed=reals(),
-        load=ints(3, np.uint8),
-        load_id=ints(100, np.int32),
-        battery=reals(),
-        status=ints(4, np.uint8),
-    )
-    codec = Converter().codec(records.FleetState)
-    quickest = math.inf
-    for _ in range(50):
-        start = time.perf_counter()
-        codec.decode(codec.encode(state))
-        quickest = min(quickest, time.perf_counter() - start)
-    assert quickest < 0.5e-3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -636,30 +635,3 @@ def test_equal_inputs_give_equal_bytes() -> None:
         return out
 
     assert run() == run()
-
-
-@pytest.mark.parametrize(("n", "budget"), [(24, 60e-6), (1000, 1e-3)])
-def test_a_step_and_its_states_are_quick(n: int, budget: float) -> None:
-    starts = np.arange(n, dtype=np.int32) % HEIGHT * WIDTH
-    units = DriveUnits(PROFILE, make_grid(), n, starts, np.zeros(n, np.uint8))
-    length = 30
-    units.take(
-        Release(
-            0.0,
-            0,
-            units.unit,
-            np.zeros(n, np.uint32),
-            starts,
-            np.full(n, length, np.int32),
-            np.zeros(n * length, np.uint8),
-            (starts[:, None] + np.arange(1, length + 1)).astype(np.int32).ravel(),
-        )
-    )
-    times = []
-    for tick in range(100):
-        begin = time.perf_counter()
-        units.step(0.1)
-        units.states(tick * 0.1)
-        times.append(time.perf_counter() - begin)
-    assert 0 < units.done[0] < length
-    assert float(np.median(times)) < budget

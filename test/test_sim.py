@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -493,17 +492,6 @@ def test_equal_seeds_and_inputs_give_equal_bytes(building: Building) -> None:
     first, second, other = record(1), record(1), record(2)
     assert first == second
     assert first != other
-
-
-def test_an_idle_step_is_quick(building: Building) -> None:
-    site = Site(building)
-    site.run(2.0)
-    times = []
-    for _ in range(300):
-        begin = time.perf_counter()
-        site.tick()
-        times.append(time.perf_counter() - begin)
-    assert float(np.median(times)) < 250e-6
 
 
 def test_pods_are_neither_lost_nor_doubled(building: Building) -> None:
