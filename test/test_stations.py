@@ -142,6 +142,29 @@ def test_a_visit_is_done_when_the_ledger_has_booked_every_pick(building: Buildin
     assert core.step(11.0, [pick_visit(core)]) == done
 
 
+def test_instructions_without_an_answer_are_repeated_ever_more_rarely(building: Building) -> None:
+    core = pick(building)
+    works = only(core.step(0.0, [pick_visit(core), in_place(building, core)]), Instruct)
+    repeated = []
+    for tick in range(1, 400):
+        again = only(core.step(tick / 10, []), Instruct)
+        assert [w.work for w in again] in ([], [w.work for w in works])
+        repeated += [tick / 10] * bool(again)
+    assert repeated == [2.0, 6.0, 14.0, 22.0, 30.0, 38.0]
+
+
+def test_a_station_hears_what_is_for_it(building: Building) -> None:
+    core = pick(building)
+    works = only(core.step(0.0, [pick_visit(core), in_place(building, core)]), Instruct)
+    (asked,) = only(core.step(1.0, [scan(core, works[0], 2)]), PickRequest)
+    for message in (pick_visit(core), scan(core, works[1], 1), in_place(building, core)):
+        assert core.hears(message)
+    assert core.hears(Reply(asked.key, True, ""))
+    assert not core.hears(Reply("fulfilment/reserve/1", True, ""))
+    assert not core.hears(replace(pick_visit(core), station="another"))
+    assert not core.hears(replace(scan(core, works[1], 1), station="another"))
+
+
 def test_damaged_pieces_are_booked_as_such(building: Building) -> None:
     core = pick(building)
     works = only(core.step(0.0, [pick_visit(core), in_place(building, core)]), Instruct)
