@@ -43,9 +43,8 @@ from robo_stow.forecast.purchasing import Purchasing, purchasing_from
 from robo_stow.fulfilment.core import FulfilmentCore
 from robo_stow.fulfilment.orderfile import OrderLines
 from robo_stow.fulfilment.orders import OrderStream
-from robo_stow.fulfilment.trips import PodTrip, Stage
 from robo_stow.inventory.catalogue import Catalogue
-from robo_stow.messages import OrderArrived, PalletArrived, StockLevels
+from robo_stow.messages import PalletArrived, StockLevels
 from robo_stow.sim.plant import Plant
 from robo_stow.simulate import QuickLoop, quickest_loop
 from robo_stow.warehouse import build_warehouse
@@ -342,52 +341,6 @@ def test_orders_come_before_tidying() -> None:
     figures = warehouse.monitor.figures()
     assert figures["orders_shipped"] == figures["orders_received"] > 0
     assert figures["conflicts"] == 0
-
-
-def test_a_pod_on_its_way_to_a_better_place_comes_when_it_is_ordered() -> None:
-    building = load_building("demo")
-    catalogue = Catalogue.from_orders(building, 1)
-    expected = dict.fromkeys(catalogue.sku[::60], 9.0)
-    orders: list[OrderArrived] = []
-
-    class Shop:
-        consumes: tuple[type, ...] = ()
-
-        def step(self, now: float, inbox: Sequence[Any]) -> list[Any]:
-            said, orders[:] = orders[:], []
-            return said
-
-        @property
-        def due(self) -> float:
-            return -math.inf if orders else math.inf
-
-    plant = Plant(building, 1, orders=())
-    warehouse = build_warehouse(building, 1, plant=plant, expected=expected)
-    core = warehouse.fulfilment
-    loop = QuickLoop((Shop(), *warehouse.cores))
-
-    def go(seconds: float) -> None:
-        for _ in loop.run(seconds, every=seconds):
-            pass
-
-    moving: list[PodTrip] = []
-    while not moving and loop.now < 120.0:
-        go(0.5)
-        moving = [trip for trip in core.trips.tidying() if trip.stage is Stage.STORE]
-    pod = moving[0].pod
-    stock = core.stock
-    alone = [s for s in stock.by_pod[pod] if stock.total[s] == stock.on_pod(pod, s) > 0]
-    sku = alone[0] if alone else next(s for s in stock.by_pod[pod] if stock.on_pod(pod, s) > 0)
-    orders.append(OrderArrived(loop.now, "now", (sku,), (1,), loop.now + 600.0))
-    go(0.2)
-    if alone:
-        assert core.trips.by_pod[pod].desk is not None
-    end = loop.now + 400.0
-    assert "now" in core.book.orders
-    while "now" in core.book.orders and loop.now < end:
-        go(10.0)
-    assert "now" not in core.book.orders
-    assert warehouse.monitor.conflicts == 0
 
 
 # -- purchasing -----------------------------------------------------------------------------------

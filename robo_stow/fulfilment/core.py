@@ -338,11 +338,6 @@ class FulfilmentCore:
     def _dispatch(self, now: float) -> None:
         if not self.trips.supply(now):
             return
-        if self._anticipates:
-            for trip in self.trips.tidying():
-                desk = self._served_by(trip, now)
-                if desk is not None:
-                    self.trips.divert(trip, desk, now)
         self.inbound.dispatch(now, first=True)
         hungry = [desk for desk in self.desks if self._wants(desk, now)]
         while hungry:
@@ -376,10 +371,6 @@ class FulfilmentCore:
     def _route(self, trip: PodTrip, now: float) -> Desk | None:
         """Where a pod goes on to: a pick station with lines for it, a stow station, or storage."""
         self._dispatch_due = True
-        return self._served_by(trip, now) or self.inbound.takes(trip.pod, now)
-
-    def _served_by(self, trip: PodTrip, now: float) -> PickDesk | None:
-        """The pick station that the pod is worth most to."""
         best: PickDesk | None = None
         best_value = 0
         for desk in self.desks:
@@ -388,7 +379,9 @@ class FulfilmentCore:
             value = desk.value(trip.pod)
             if value > best_value and (value >= PASS_ON or self._wants(desk, now)):
                 best, best_value = desk, value
-        return best
+        if best is not None:
+            return best
+        return self.inbound.takes(trip.pod, now)
 
     def _unit_freed(self, unit: int, now: float) -> None:
         self._dispatch_due = True
@@ -444,7 +437,7 @@ class FulfilmentCore:
     def _tidy(self, now: float) -> None:
         """Let idle units bring pods to better places; stations have what they need."""
         while True:
-            under_way = len(self.trips.tidying())
+            under_way = sum(trip.tidying for trip in self.trips.by_pod.values())
             idle = len(self.units.free())
             if under_way >= TIDYING * self.units.count or idle <= RESERVE * self.units.count:
                 return

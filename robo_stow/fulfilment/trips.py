@@ -156,20 +156,6 @@ class Trips:
         self._fetch(trip, unit, now)
         return trip
 
-    def tidying(self) -> list[PodTrip]:
-        """Pods on their way to better cells."""
-        return [trip for trip in self.by_pod.values() if trip.tidying]
-
-    def divert(self, trip: PodTrip, desk: Desk, now: float) -> None:
-        """A pod on its way to a better cell is wanted at a station: bring it there."""
-        if trip.stage not in (Stage.FETCH, Stage.UNITLESS, Stage.STORE):
-            return
-        trip.tidying = False
-        trip.desk = desk
-        desk.join(trip)
-        if trip.stage is Stage.STORE:
-            self._depart(trip, now)
-
     def adopt(self, unit: int, now: float, wait: float) -> None:
         """Take charge, ``wait`` s from now, of a pod that ``unit`` carries for a predecessor."""
         pod = int(self._units.load_id[unit])
