@@ -26,7 +26,7 @@ from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.messages import FleetState, Load
 from robo_stow.native import load
 from robo_stow.traffic.checker import Checker
-from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, Planner
+from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, WAIT, Planner
 
 I32 = NDArray[np.int32]
 
@@ -86,6 +86,9 @@ class _Trips:
         self._at = np.zeros(n, np.int64)  # station of the trip
         self._storage = np.asarray(building.grid.kind == CellKind.STORAGE)
         self._stations = np.array([station.cell for station in building.stations], np.int32)
+        self._lane = np.zeros(building.grid.cells, np.bool_)
+        for station in building.stations:
+            self._lane[[station.cell, *station.queue]] = True
         self._room = np.array([len(station.queue) + 1 for station in building.stations])
         self._wanted = np.zeros(building.pods, np.bool_)
         self._taken = np.zeros(building.grid.cells, np.bool_)  # a pod is there, or will be
@@ -110,6 +113,13 @@ class _Trips:
     def still(self) -> NDArray[np.bool_]:
         """Units that lift, show or lower a pod."""
         return np.isin(self.stage, (_LIFT, _SHOW, _LOWER))
+
+    def waits(self, action: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Units that wait: lifted, for room in a lane; in a lane; on their way, elsewhere."""
+        ready = self.stage == _READY
+        driving = np.isin(self.stage, (_FETCH, _DELIVER, _STORE)) & (action == WAIT)
+        in_lane = self._lane[self.cell]
+        return np.array([part.sum() for part in (ready, driving & in_lane, driving & ~in_lane)])
 
     def step(self, now: int) -> None:
         """Go on with the trips of units that have arrived or are done with something."""
@@ -258,6 +268,7 @@ def run_floor(
     seconds = step_seconds(building)
     spent = np.empty(WARM_UP + steps)
     before = (0, 0, 0)
+    waits = np.zeros(3, np.int64)
     for t in range(WARM_UP + steps):
         trips.step(t)
         if t == WARM_UP:
@@ -274,6 +285,8 @@ def run_floor(
             iterations=iterations,
         )
         spent[t] = planner.stats().cpu_seconds * 1e3
+        if t >= WARM_UP:
+            waits += trips.waits(action)
         trips.cell = np.where(
             action == FORWARD, trips.cell + move[trips.heading], trips.cell
         ).astype(np.int32)
@@ -301,6 +314,10 @@ def run_floor(
         "pods_per_hour_and_unit": round(rate, 3),
         "bound_pods_per_hour_and_unit": round(rate / share, 3) if share else None,
         "share_of_bound": round(share, 4),
+        "waiting_share": {
+            name: round(int(count) / (building.units * steps), 4)
+            for name, count in zip(("room_in_lane", "in_lane", "elsewhere"), waits, strict=True)
+        },
         "conflicts": checker.conflicts,
         "rescues": stats.rescues,
         "rejected_steps": stats.rejected,

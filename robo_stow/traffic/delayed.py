@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from robo_stow.floor.gridmap import Delays, Instance
 from robo_stow.messages import I32, U8, FleetState, Release
-from robo_stow.traffic.benchmark import StepTimes
+from robo_stow.traffic.benchmark import DEEP_BUDGET_MS, StepTimes
 from robo_stow.traffic.execution import ExecutionGraph
 from robo_stow.traffic.planner import FORWARD, TURN_CCW, TURN_CW, WAIT, Planner
 from robo_stow.traffic.pool import TaskPool
@@ -253,6 +253,7 @@ def run_delayed(
     assert config is not None
     grid, n = instance.grid, len(instance.starts)
     times = StepTimes()
+    options.setdefault("depth", 5 if budget_ms >= DEEP_BUDGET_MS * n else 4)
     planner = Planner(
         grid.width,
         grid.height,
@@ -261,7 +262,7 @@ def run_delayed(
         seed=seed,
         threads=threads,
         allow_rotation=False,
-        **{"depth": 5, **options},
+        **options,
     )
     pool = TaskPool(instance, planner)
     room = BACKLOG + math.ceil(2 * PERIOD / config.ticks_per_move) + AHEAD + 2
@@ -287,7 +288,9 @@ def run_delayed(
                 task = int(pool.task[unit])
                 tasks.plan_visit(unit, task, given[unit] != task, int(planned[unit]))
                 given[unit] = task
-            goal = pool.step(end, facing, unfinished=pool.done - len(tasks.log))
+            goal = pool.step(
+                end, facing, unfinished=pool.done - len(tasks.log), rematch=not plan
+            )
             action = planner.step(
                 end,
                 facing,

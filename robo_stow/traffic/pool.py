@@ -65,13 +65,20 @@ class TaskPool:
         return np.array(self._log, np.int32).reshape(-1, 3)
 
     def step(
-        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], *, unfinished: int = 0
+        self,
+        cell: NDArray[np.int32],
+        heading: NDArray[np.uint8],
+        *,
+        unfinished: int = 0,
+        rematch: bool = True,
     ) -> NDArray[np.int32]:
         """Marks the errands met in these cells and returns every unit's goal.
 
         Args:
             unfinished: tasks counted as done here that are not done in fact and keep their place
                 among the open ones, where units are later than their plan (2026 form).
+            rematch: whether units on the way to the first errand of their task may be given
+                another one.
         """
         for u in np.flatnonzero(cell == self.goal).tolist():
             task = int(self.task[u])
@@ -83,7 +90,7 @@ class TaskPool:
             self._set_goal(u)
         self._now += 1
         self._reveal(unfinished)
-        self._assign(cell, heading)
+        self._assign(cell, heading, rematch)
         return self.goal
 
     def _set_goal(self, unit: int) -> None:
@@ -113,14 +120,17 @@ class TaskPool:
             self._length[k] = self._legs[k][0]
             used += count
 
-    def _assign(self, cell: NDArray[np.int32], heading: NDArray[np.uint8]) -> None:
+    def _assign(
+        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], rematch: bool
+    ) -> None:
         """Greedy matching, cheapest pair first, of units that may change and open tasks."""
         idle = np.flatnonzero(self.task < 0)
         under_way = np.flatnonzero((self.task >= 0) & (self._errand == 0))
         under_way = np.roll(under_way, -self._turn)
         room = self.PAIRS // max(len(self._open) + len(under_way), 1) - len(idle)
-        self._turn += max(room, 0)
-        unit = np.concatenate([idle, under_way[: max(room, 0)]])
+        room = max(room, 0) if rematch else 0
+        self._turn += room
+        unit = np.concatenate([idle, under_way[:room]])
         held = self.task[unit]
         tasks = np.concatenate([self._open, held[held >= 0]])
         if not len(unit) or not len(tasks):

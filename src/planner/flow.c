@@ -6,7 +6,8 @@
 enum {
     RS_FLOW_INTERVAL = 5,  /* steps between two repricings */
     RS_FLOW_MEMORY = 50,   /* steps over which moves are averaged */
-    RS_FLOW_TABLE_AGE = 20 /* steps after which a table must know the new prices */
+    RS_FLOW_TABLE_AGE = 20,      /* steps after which a table is to know the new prices, ... */
+    RS_FLOW_LARGE_TABLE_AGE = 60 /* ... on large floors, where units need tables for longer */
 };
 /* Below this many units a cell opposite streams do not matter, and prices would only cost time. */
 static const float RS_FLOW_DENSITY = 0.05f;
@@ -136,5 +137,5 @@ void rs_flow_step(rs_flow *f, rs_tables *tables)
             tables->changed = f->steps;
         }
     }
-    tables->max_age = tables->whole ? RS_FLOW_TABLE_AGE : INT32_MAX;
+    tables->max_age = tables->whole ? RS_FLOW_TABLE_AGE : RS_FLOW_LARGE_TABLE_AGE;
 }

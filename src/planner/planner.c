@@ -53,6 +53,11 @@ static const double RS_HEAT = 1.0;
 enum { RS_ROUNDS = 8 };
 static const float RS_PHASES[RS_ROUNDS / 2] = {0.0f, 0.5f, 0.25f, 0.75f};
 
+/* Tables made afresh for new prices may take about a fifth of the step's time: so many in a second
+ * on a floor of one cell, fewer on larger ones, up to the size that a guided search fills. */
+static const double RS_RENEWALS = 1e6;
+enum { RS_RENEWAL_CELLS = 2048, RS_ATTEMPTS_A_SECOND = 200000 };
+
 /* What a thread has of its own. */
 typedef struct {
     rs_joint joint;   /* the planner's, as seen from one region */
@@ -455,10 +460,20 @@ static void list_some(void *what, int32_t member)
     }
 }
 
+static int32_t renewals_of(const rs_planner *p, const rs_planner_input *in)
+{
+    double seconds = in->iterations < 0 ? in->budget
+                                        : (double)in->iterations / RS_ATTEMPTS_A_SECOND;
+    double cells = p->grid.cells < RS_RENEWAL_CELLS ? p->grid.cells : RS_RENEWAL_CELLS;
+    double renewals = RS_RENEWALS * seconds / cells;
+    return renewals < 1.0 ? 1 : renewals < INT32_MAX ? (int32_t)renewals : INT32_MAX;
+}
+
 /* Lists what every unit can do. */
 static void list_candidates(rs_planner *p, const rs_planner_input *in)
 {
     rs_listing l = {.p = p, .in = in};
+    p->tables.renewals = renewals_of(p, in);
     for (; l.first < p->units; l.first = l.end) {
         l.end = p->units - l.first < p->batch ? p->units : l.first + p->batch;
         for (int32_t u = l.first; u < l.end; u++)

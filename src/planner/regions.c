@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* Strips narrower than so many times the reach would be mostly border. */
-enum { RS_STRIP_REACHES = 3 };
+/* In strips narrower than so many times the reach too many units would be near a border, and chains
+ * of pushes would end there: on crowded floors of 32 x 32 cells that made plans worse. */
+enum { RS_STRIP_REACHES = 8 };
 
 /* Strip of the line before which so many of the units are. */
 static int32_t strip_at(int32_t before, int32_t units, int32_t strips, float phase)

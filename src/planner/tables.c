@@ -232,8 +232,9 @@ int32_t rs_tables_slot(rs_tables *t, int32_t goal, int loaded)
         }
         /* Spread over as many steps again, so that tables made together do not expire together. */
         int32_t made = t->state[s].age, spare = t->max_age < INT32_MAX ? key % (t->max_age + 1) : 0;
-        if (t->now - made - spare <= t->max_age || t->changed < made)
+        if (t->now - made - spare <= t->max_age || t->changed < made || t->renewals <= 0)
             return s;
+        t->renewals--;
     } else {
         if (t->used < t->slots) {
             s = t->used++;

@@ -50,7 +50,8 @@ typedef struct {
     int whole;              /* the floor is small: tables are filled at once and shared by units */
     int32_t now;            /* step, for the age of tables; set by the owner */
     int32_t max_age;        /* steps after which a table is made afresh ... */
-    int32_t changed;        /* ... if edge costs have changed since it was made */
+    int32_t changed;        /* ... if edge costs have changed since it was made, ... */
+    int32_t renewals;       /* ... and so many others have not been yet in this step */
     rs_table_queue *queue;  /* [queues] */
     int32_t queues;
 } rs_tables;
