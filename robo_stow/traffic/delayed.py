@@ -288,9 +288,7 @@ def run_delayed(
                 task = int(pool.task[unit])
                 tasks.plan_visit(unit, task, given[unit] != task, int(planned[unit]))
                 given[unit] = task
-            goal = pool.step(
-                end, facing, unfinished=pool.done - len(tasks.log), rematch=not plan
-            )
+            goal = pool.step(end, facing, unfinished=pool.done - len(tasks.log), rematch=not plan)
             action = planner.step(
                 end,
                 facing,

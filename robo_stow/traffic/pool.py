@@ -120,9 +120,7 @@ class TaskPool:
             self._length[k] = self._legs[k][0]
             used += count
 
-    def _assign(
-        self, cell: NDArray[np.int32], heading: NDArray[np.uint8], rematch: bool
-    ) -> None:
+    def _assign(self, cell: NDArray[np.int32], heading: NDArray[np.uint8], rematch: bool) -> None:
         """Greedy matching, cheapest pair first, of units that may change and open tasks."""
         idle = np.flatnonzero(self.task < 0)
         under_way = np.flatnonzero((self.task >= 0) & (self._errand == 0))
