@@ -281,7 +281,7 @@ def run_delayed(
     def plan_until(last: int) -> list[U8]:
         """Joint steps up to number ``last``, from where the plan ends."""
         nonlocal end, facing, steps
-        plan = []
+        plan: list[U8] = []
         while steps < last:
             times.begin()
             for unit in np.flatnonzero((end == pool.goal) & (pool.goal >= 0)).tolist():

@@ -56,7 +56,7 @@ static const float RS_PHASES[RS_ROUNDS / 2] = {0.0f, 0.5f, 0.25f, 0.75f};
 /* Tables made afresh for new prices may take about a quarter of the step's time: so many in a second
  * on a floor of one cell, fewer on larger ones, up to the size that a guided search fills. */
 static const double RS_RENEWALS = 2e6;
-enum { RS_RENEWAL_CELLS = 2048, RS_ATTEMPTS_A_SECOND = 200000 };
+enum { RS_RENEWAL_CELLS = 4096, RS_ATTEMPTS_A_SECOND = 200000 };
 
 /* What a thread has of its own. */
 typedef struct {
