@@ -115,16 +115,14 @@ def _check_file(file: Path, option: str, value: str) -> None:
     """A question must not make a ledger, nor of an empty file."""
     try:
         with file.open("rb") as content:
-            sound = content.read(len(MAGIC)) == MAGIC
+            start = content.read(len(MAGIC))
     except (OSError, ValueError):
-        sound = False
-    if not sound:
-        raise InputError(
-            "inventory",
-            option,
-            value,
-            f"no ledger at {file}; `robo-stow run demo` writes out/demo/{FILE}",
-        )
+        why = f"no ledger at {file}; `robo-stow run demo` writes out/demo/{FILE}"
+    else:
+        if start == MAGIC:
+            return
+        why = f"{file} is not a database" if start else f"{file} is empty, it holds no ledger"
+    raise InputError("inventory", option, value, why)
 
 
 def _find(args: argparse.Namespace) -> int:
