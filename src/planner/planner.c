@@ -17,6 +17,7 @@
 #include "search.h"
 #include "tables.h"
 #include "team.h"
+#include "window.h"
 
 /* Reading the clock is a system call: look at it after so many operations tested. */
 enum { RS_CLOCK_WORK = 2000 };
@@ -48,6 +49,20 @@ enum { RS_PICKS = 3 };
 
 /* Temperature at the start of the improvement, in travel cost. */
 static const double RS_HEAT = 1.0;
+
+/* Paths over a long window are planned where there is room, on floors where a goal is left at once
+ * and rings may turn; and until more than a share of the units waits. Then operations are the
+ * better choice, until fewer wait than another share. */
+static const double RS_WINDOW_CROWD = 0.25, RS_WINDOW_LEAVE = 0.13, RS_WINDOW_RETURN = 0.11;
+
+/* Being in a unit's way is taken to cost between these, and one change in ten pushes nobody. */
+enum { RS_PENALTY_MIN = 2, RS_PENALTY_MAX = 16, RS_PUSH_NOBODY = 10 };
+
+/* The clock is read after so many nodes of searches in the window. */
+enum { RS_CLOCK_NODES = 300 };
+
+/* Steps for which a unit that must wait now is expected to wait. */
+enum { RS_FROZEN_STEPS = 5 };
 
 /* Several threads divide the floor anew so many times in each improvement, in this order. */
 enum { RS_ROUNDS = 8 };
@@ -97,6 +112,10 @@ struct rs_planner {
     uint64_t *key;                /* [units] */
     rs_flow flow;
     rs_rescue rescue;
+    rs_window window;
+    int roomy;                    /* 1: the window may be used on this floor */
+    int windowed;                 /* 1: it is, in this step */
+    uint8_t *keep;                /* [units] goes on with its path in the window */
     double jam;                   /* share of units that wait, fading average */
     rs_planner_stats stats;
 };
@@ -166,13 +185,14 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     p->slot = malloc(n * sizeof *p->slot);
     p->next_slot = malloc(n * sizeof *p->next_slot);
     p->region = malloc(n);
+    p->keep = calloc(n, 1);
     int32_t lines = config->width > config->height ? config->width : config->height;
     p->line_units = malloc((size_t)lines * sizeof *p->line_units);
     if (!p->standing || !p->blocked || !p->claimed || !p->cell || !p->goal || !p->next_goal ||
         !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance ||
         !p->expected ||
         !p->left_over || !p->order || !p->scratch || !p->key || !p->slot || !p->next_slot ||
-        !p->region || !p->line_units)
+        !p->region || !p->line_units || !p->keep)
         goto fail;
     memset(p->claimed, -1, places * sizeof *p->claimed);
     memset(p->goal_before, -1, n * sizeof *p->goal_before);
@@ -182,6 +202,12 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
         rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
         members_init(p, config) || rs_flow_init(&p->flow, &p->grid, p->units) ||
         rs_rescue_init(&p->rescue, &p->grid, p->units))
+        goto fail;
+    /* Searches in the window need the tables of all units at once. */
+    p->roomy = config->allow_rotation && !config->storage &&
+               (double)p->units < RS_WINDOW_CROWD * p->grid.cells &&
+               p->units < p->tables.slots / 2;
+    if (p->roomy && rs_window_init(&p->window, &p->grid, p->units))
         goto fail;
     return p;
 fail:
@@ -223,6 +249,8 @@ void rs_planner_free(rs_planner *p)
     free(p->slot);
     free(p->next_slot);
     free(p->region);
+    free(p->keep);
+    rs_window_free(&p->window);
     free(p->line_units);
     free(p);
 }
@@ -453,6 +481,10 @@ static void list_some(void *what, int32_t member)
             s.next_goal = p->next_goal[u];
             s.next_table = rs_tables_at(&p->tables, p->next_slot[u]);
         }
+        if (p->windowed) {
+            p->window.unit[u].at = s;
+            continue;
+        }
         int16_t *op = j->op + (int64_t)u * p->ops.count;
         uint16_t *cost = j->cost + (int64_t)u * p->ops.count;
         j->candidates[u] = is_held(p, u) ? list_held(p, u, op, cost)
@@ -474,6 +506,7 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
 {
     rs_listing l = {.p = p, .in = in};
     p->tables.renewals = renewals_of(p, in);
+    int32_t near = (p->windowed ? RS_WINDOW : p->ops.depth) * RS_STEP_COST;
     for (; l.first < p->units; l.first = l.end) {
         l.end = p->units - l.first < p->batch ? p->units : l.first + p->batch;
         for (int32_t u = l.first; u < l.end; u++)
@@ -488,7 +521,7 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
             rs_table table = rs_tables_at(&p->tables, p->slot[u]);
             p->distance[u] = rs_distance(&table, p->cell[u], in->heading[u]);
             if (p->next_goal[u] >= 0 && p->next_goal[u] != p->goal[u] &&
-                p->distance[u] <= p->ops.depth * RS_STEP_COST)
+                p->distance[u] <= near)
                 p->next_slot[u] =
                     rs_tables_slot(&p->tables, p->next_goal[u], is_loaded(in, u));
         }
@@ -594,11 +627,81 @@ static void improve(rs_planner *p, const rs_planner_input *in, double started)
         p->stats.accepted += p->member[k].accepted;
     }
 }
+
+/* Starts the window's plan with what is left of the last one. */
+static void begin_window(rs_planner *p, const rs_planner_input *in, int went_on)
+{
+    rs_window *w = &p->window;
+    for (int32_t u = 0; u < p->units; u++) {
+        int32_t now = p->cell[u] * RS_HEADINGS + in->heading[u];
+        int rests = p->goal[u] < 0 || p->goal[u] == p->cell[u];
+        w->unit[u].weight = rests ? RS_LEAST_WEIGHT : p->joint.weight[u]; /* it makes room */
+        w->unit[u].fixed = is_held(p, u);
+        w->unit[u].bound_to = w->unit[u].at.frozen ? RS_FROZEN_STEPS : 0;
+        p->keep[u] = went_on && p->expected[u] == p->joint.place[u] * RS_HEADINGS + in->heading[u];
+        if (w->unit[u].fixed) {
+            int32_t *path = rs_window_path(w, u);
+            int action = p->rescue.action[u];
+            int turned = action == RS_TURN_CW ? 1 : action == RS_TURN_CCW ? 3 : 0;
+            int32_t to = action == RS_FORWARD ? p->grid.next[now] : p->cell[u];
+            for (int t = 0; t < RS_WINDOW_STATES; t++)
+                path[t] = t ? to * RS_HEADINGS + ((in->heading[u] + turned) & 3) : now;
+            p->keep[u] = to >= 0;
+        }
+    }
+    rs_window_begin(w, p->keep);
+}
+
+/* Better paths for the units that have not their best, the first in rank first, then at random by
+ * simulated annealing. */
+static void improve_window(rs_planner *p, const rs_planner_input *in, double started)
+{
+    rs_window *w = &p->window;
+    rs_member *m = &p->member[0];
+    int limited = in->iterations < 0 && in->budget > 0.0;
+    int64_t attempts = 0, look = w->work;
+    for (int32_t i = 0; i < p->units; i++) {
+        if (limited && i >= RS_ALWAYS_CHOOSE && w->work >= look) {
+            if (cpu_now() - started >= in->budget)
+                break;
+            look = w->work + RS_CLOCK_NODES;
+        }
+        int32_t u = p->order[i];
+        if (w->late_place[u] >= 0 && !rs_window_improve(w, u, RS_PENALTY_MIN, 0.0))
+            rs_window_improve(w, u, -1, 0.0);
+    }
+    double heat = RS_HEAT, begin = in->iterations < 0 ? cpu_now() : 0.0;
+    double span = started + in->budget - begin;
+    for (look = w->work; w->lates > 0; attempts++) {
+        if (in->iterations >= 0) {
+            if (attempts >= in->iterations)
+                break;
+            heat = RS_HEAT * (1.0 - (double)attempts / (double)in->iterations);
+        } else if (w->work >= look) {
+            double gone = cpu_now() - begin;
+            look = w->work + RS_CLOCK_NODES;
+            if (gone >= span)
+                break;
+            heat = RS_HEAT * (1.0 - gone / span);
+        }
+        int32_t u = w->late[(next_random(m) >> 33) % (uint64_t)w->lates];
+        double chance = (double)((next_random(m) >> 11) + 1) * 0x1p-53;
+        uint64_t dice = next_random(m) >> 33;
+        int32_t penalty = dice % RS_PUSH_NOBODY == 0 ? -1
+                          : RS_PENALTY_MIN + (int32_t)(dice / RS_PUSH_NOBODY %
+                                                       (RS_PENALTY_MAX - RS_PENALTY_MIN));
+        double slack = p->joint.rank[u] == 0 ? -0.5 : -heat * log(chance);
+        p->stats.accepted += rs_window_improve(w, u, penalty, slack);
+    }
+    p->stats.attempts = attempts;
+}
+
 static void write_actions(rs_planner *p, uint8_t *action)
 {
     rs_joint *j = &p->joint;
     for (int32_t u = 0; u < p->units; u++)
-        action[u] = p->ops.first[rs_joint_op(j, u, j->held[u])];
+        action[u] = p->windowed ? rs_window_action(&p->window, u)
+                                : p->ops.first[rs_joint_op(j, u, j->held[u])];
     if (!rs_joint_safe(j, action, p->claimed)) {
         p->stats.rejected++;
         memset(action, RS_WAIT, (size_t)p->units);
@@ -611,7 +714,7 @@ static void write_actions(rs_planner *p, uint8_t *action)
                                                     : -p->grid.width;
         int32_t place = j->place[u] + (action[u] == RS_FORWARD ? ahead : 0);
         p->expected[u] = place * RS_HEADINGS + ((j->heading[u] + turned) & 3);
-        p->left_over[u] = p->ops.tail[rs_joint_op(j, u, j->held[u])];
+        p->left_over[u] = p->windowed ? p->ops.wait : p->ops.tail[rs_joint_op(j, u, j->held[u])];
         p->jam += ((action[u] == RS_WAIT) - p->jam) / (RS_JAM_MEMORY * p->units);
         if (action[u] == RS_FORWARD)
             rs_flow_move(&p->flow, p->cell[u], j->heading[u]);
@@ -619,10 +722,28 @@ static void write_actions(rs_planner *p, uint8_t *action)
     rs_flow_step(&p->flow, &p->tables);
 }
 
+/* All units choose operations, the first in rank first; then the sum is improved. */
+static void choose_operations(rs_planner *p, const rs_planner_input *in, double started)
+{
+    int limited = in->iterations < 0 && in->budget > 0.0;
+    rs_search *yielding = &p->member[0].search;
+    int64_t look = 0;
+    continue_plan(p, in);
+    for (int32_t i = 0; i < p->units; i++) {
+        if (limited && i >= RS_ALWAYS_CHOOSE && yielding->work >= look) {
+            if (cpu_now() - started >= in->budget)
+                break;
+            look = yielding->work + RS_CLOCK_WORK;
+        }
+        if (p->joint.held[p->order[i]] > 0)
+            rs_search_yield(yielding, p->order[i]);
+    }
+    improve(p, in, started);
+}
+
 int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, int32_t *unit)
 {
     double started = cpu_now();
-    int limited = in->iterations < 0 && in->budget > 0.0;
     rs_joint *j = &p->joint;
     int error = read_units(p, in, unit);
     if (error)
@@ -636,26 +757,24 @@ int rs_planner_step(rs_planner *p, const rs_planner_input *in, uint8_t *action, 
                              .standing = p->standing, .blocked = p->blocked,
                              .occupant = j->occupant, .stride = RS_OCCUPANCY_STRIDE};
     rs_rescue_step(&p->rescue, &floor);
+    int before = p->windowed;
+    p->windowed = p->roomy && p->jam < (before ? RS_WINDOW_LEAVE : RS_WINDOW_RETURN);
     list_candidates(p, in);
     rs_rescue_watch(&p->rescue, &floor, p->distance, p->overdue);
     rank_units(p, in);
     weigh_units(p, in);
-    continue_plan(p, in);
-    rs_search *yielding = &p->member[0].search;
-    int64_t look = 0;
-    for (int32_t i = 0; i < p->units; i++) {
-        if (limited && i >= RS_ALWAYS_CHOOSE && yielding->work >= look) {
-            if (cpu_now() - started >= in->budget)
-                break;
-            look = yielding->work + RS_CLOCK_WORK;
-        }
-        if (j->held[p->order[i]] > 0)
-            rs_search_yield(yielding, p->order[i]);
+    if (p->windowed) {
+        begin_window(p, in, before);
+        improve_window(p, in, started);
+    } else {
+        choose_operations(p, in, started);
     }
-    improve(p, in, started);
     write_actions(p, action);
+    if (p->windowed)
+        rs_window_shift(&p->window);
     for (int32_t u = 0; u < p->units; u++) {
-        rs_joint_drop(j, u);
+        if (j->held[u] >= 0)
+            rs_joint_drop(j, u);
         *rs_joint_here(j, u) = -1;
     }
     p->stats.tables = (int64_t)rs_tables_searches(&p->tables);
