@@ -9,8 +9,8 @@ enum {
     RS_FLOW_TABLE_AGE = 20,      /* steps after which a table is to know the new prices, ... */
     RS_FLOW_LARGE_TABLE_AGE = 60 /* ... on large floors, where units need tables for longer */
 };
-/* Below this many units a cell opposite streams can be planned round, and lanes are detours. */
-static const float RS_FLOW_DENSITY = 0.25f;
+/* Below this many units a cell opposite streams do not matter, and prices would only cost time. */
+static const float RS_FLOW_DENSITY = 0.05f;
 /* Extra steps an edge costs for each move a step that goes the other way more often, and at most. */
 static const float RS_FLOW_PRICE = 6.0f, RS_FLOW_PRICE_MAX = 2.0f;
 
@@ -76,11 +76,11 @@ static void lay_lanes(rs_grid *g)
     }
 }
 
-int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units)
+int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units, int guided)
 {
     memset(f, 0, sizeof *f);
     f->grid = grid;
-    f->active = (float)units > RS_FLOW_DENSITY * (float)grid->cells;
+    f->active = guided && (float)units > RS_FLOW_DENSITY * (float)grid->cells;
     size_t edges = ((size_t)grid->cells + 1) * RS_HEADINGS;
     f->base_cost = malloc(edges);
     f->flow = calloc(edges, sizeof *f->flow);

@@ -18,7 +18,8 @@ typedef struct {
     int active;         /* 0: too few units for guidance */
 } rs_flow;
 
-int rs_flow_init(rs_flow *flow, rs_grid *grid, int32_t units);
+/* guided: 0: no lanes and no prices, however many units. */
+int rs_flow_init(rs_flow *flow, rs_grid *grid, int32_t units, int guided);
 void rs_flow_free(rs_flow *flow);
 
 /* Notes that a unit leaves the cell in this heading. */

@@ -198,15 +198,16 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
     memset(p->goal_before, -1, n * sizeof *p->goal_before);
     memset(p->expected, -1, n * sizeof *p->expected);
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
-                       (size_t)config->table_memory, config->threads) ||
-        rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
-        members_init(p, config) || rs_flow_init(&p->flow, &p->grid, p->units) ||
-        rs_rescue_init(&p->rescue, &p->grid, p->units))
+                       (size_t)config->table_memory, config->threads))
         goto fail;
-    /* Searches in the window need the tables of all units at once. */
+    /* Searches in the window need the tables of all units at once. Lanes would only be detours in it. */
     p->roomy = config->allow_rotation && !config->storage &&
                (double)p->units < RS_WINDOW_CROWD * p->grid.cells &&
                p->units < p->tables.slots / 2;
+    if (rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
+        members_init(p, config) || rs_flow_init(&p->flow, &p->grid, p->units, !p->roomy) ||
+        rs_rescue_init(&p->rescue, &p->grid, p->units))
+        goto fail;
     if (p->roomy && rs_window_init(&p->window, &p->grid, p->units))
         goto fail;
     return p;
