@@ -27,6 +27,8 @@ else
     echo "bench: traffic left out: ROBO_STOW_INSTANCES names no folder of instances" >&2
 fi
 
+echo "bench: more time for a step"
+python bench/anytime.py
 echo "bench: ledger"
 python bench/inventory.py
 echo "bench: space"
