@@ -61,8 +61,8 @@ class FulfilmentNode(CoreNode):
     Calls: /inventory/receive, reserve, cancel, ship, move_pod.
     Acts: /lifters/<id>/lift (Lift).
     Parameters: those of `CoreNode`, history (order lines of days before, CSV), and database: the
-    ledger, read once at the start, and again a minute later when it holds orders that a predecessor
-    left open.
+    ledger, read at the start, a minute later when it holds orders that a predecessor left open, and
+    when orders are told that arrived before the start.
     """
 
     KIND = "fulfilment"

@@ -105,7 +105,7 @@ def test_a_site_in_several_processes_survives_the_loss_of_three(
     graph.start("traffic_manager", zone_file=zone_file)
     graph.start("inventory", database=database)
     graph.start("fulfilment", database=database)
-    graph.start("fleet_simulator", speed=60.0, minutes=30.0, start_timeout=60.0)
+    graph.start("fleet_simulator", speed=60.0, minutes=0.0, start_timeout=60.0)
     for kind in (RoboStowLifterNode, PickStationNode, StowStationNode):
         graph.host(kind)
     monitor = graph.host(MonitorNode)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from robo_stow.floor.load import load_building
-from robo_stow.fulfilment.core import FulfilmentCore
+from robo_stow.fulfilment.core import ADOPTION, FulfilmentCore
+from robo_stow.fulfilment.succession import UNTOLD
 from robo_stow.inventory.held import OrderRecords
 from robo_stow.messages import (
     Alarm,
@@ -65,12 +66,22 @@ class Site:
             for row in zip(*(np.asarray(c, object).tolist() for c in columns), strict=True):
                 self.latest[type(record)][row[: ROWS[type(record)]]] = row
 
-    def restart_fulfilment(self) -> None:
-        """A new core, that hears what is transient local and nothing of what was said before."""
+    def restart_fulfilment(self, told: bool = True) -> None:
+        """A new core, that hears what is transient local and nothing of what was said before.
+
+        Args:
+            told: whether the orders are among what it hears first.
+        """
         records = OrderRecords(self.warehouse.inventory.ledger)
         successor = FulfilmentCore(self.building, 1, records=records)
-        self.inbox[id(successor)] = [*(self._whole(kind) for kind in ROWS), *self.arrived]
+        self.inbox[id(successor)] = [*(self._whole(kind) for kind in ROWS)]
         self.cores[self.at_fulfilment] = successor
+        if told:
+            self.tell_orders()
+
+    def tell_orders(self) -> None:
+        """What a late joiner hears of all orders ever told, at some time."""
+        self.inbox[id(self.cores[self.at_fulfilment])] += self.arrived
 
     def _whole(self, kind: Any) -> Any:
         columns = zip(*self.latest[kind].values(), strict=True)
@@ -103,3 +114,49 @@ def test_a_restarted_dispatcher_ships_every_order_that_was_open() -> None:
     assert records.shipped(arrived) == arrived
     assert site.warehouse.monitor.conflicts == 0
     assert site.warehouse.inventory.audit() == []
+
+
+def test_orders_told_late_or_again_are_shipped_once_each_and_whole() -> None:
+    site = Site()
+    site.run(240.0)
+    site.restart_fulfilment(told=False)
+    records = OrderRecords(site.warehouse.inventory.ledger)
+    left = records.held()
+    old = {order.order: sum(order.quantity) for order in site.arrived}
+    assert any(name in old and order.tote for name, order in left.items())
+    assert set(site.shipped)
+    site.run(100.0)  # the takeover is long over
+    assert not set(left) & set(site.shipped)
+    for _ in range(3):
+        site.tell_orders()
+        site.run(30.0)
+    while set(old) - set(site.shipped) and site.now < 1800.0:
+        site.run(20.0)
+    assert len(site.shipped) == len(set(site.shipped))
+    assert {name: site.picked.get(name) for name in old} == old
+    assert not {"pick_refused", "ship_refused", "unknown_order"} & set(site.alarms)
+    assert site.warehouse.monitor.conflicts == 0
+    assert site.warehouse.inventory.audit() == []
+
+
+def test_nothing_held_and_all_orders_told_again_ships_nothing_twice() -> None:
+    site = Site()
+    while not site.shipped or OrderRecords(site.warehouse.inventory.ledger).held():
+        site.run(10.0)
+        assert site.now < 1200.0
+    site.restart_fulfilment()
+    before = list(site.shipped)
+    site.run(300.0)
+    assert site.shipped[: len(before)] == before
+    assert len(site.shipped) == len(set(site.shipped))
+
+
+def test_a_tote_of_which_the_order_is_never_told_raises_an_alarm() -> None:
+    site = Site()
+    site.run(240.0)
+    site.restart_fulfilment(told=False)
+    assert OrderRecords(site.warehouse.inventory.ledger).held()
+    site.run(ADOPTION + UNTOLD - 10.0)
+    assert "unknown_order" not in site.alarms
+    site.run(20.0)
+    assert "unknown_order" in site.alarms

@@ -36,7 +36,7 @@ from robo_stow.fulfilment.podchoice import Candidates, best_candidate, choose_po
 from robo_stow.fulfilment.putaway import Storage
 from robo_stow.fulfilment.shipping import Shipping
 from robo_stow.fulfilment.stock import StockMirror
-from robo_stow.fulfilment.succession import Records, resume
+from robo_stow.fulfilment.succession import Records, Succession
 from robo_stow.fulfilment.trips import Desk, PodTrip, Stage, Trips, room
 from robo_stow.fulfilment.ways import Ways
 from robo_stow.messages import (
@@ -87,7 +87,7 @@ class FulfilmentCore:
         pick: which of the pods compared is sent (`robo_stow.fulfilment.rolling`).
         records: what the ledger holds for orders. If it holds anything at the first step, this core
             succeeds another: no order is begun until that one's visits have ended, then its orders
-            go on. Who was not shipped must arrive again meanwhile.
+            go on, each when it is told again. Those that have been shipped may be told again too.
     """
 
     consumes: tuple[type, ...] = (
@@ -115,9 +115,6 @@ class FulfilmentCore:
         records: Records | None = None,
     ) -> None:
         self.building = building
-        self._records = records
-        self._resume_at: float | None = None
-        """When the predecessor's orders go on; None: there are none."""
         self._pick = pick
         self._out: list[Message] = []
         self.stock = StockMirror(building)
@@ -155,6 +152,12 @@ class FulfilmentCore:
             if station.kind == "pick"
         ]
         self._by_station = {desk.station.id: desk for desk in self.desks}
+        self._succession: Succession | None = None
+        if records is not None:
+            stations = list(self._by_station)
+            self._succession = Succession(
+                records, self.book, self.ledger, stations, self._out, ADOPTION
+            )
         self._pods_per_station = building.fulfilment.pods_per_station
         self._lead = {desk.station.id: 0.0 for desk in self.desks}
         self._started = False
@@ -211,8 +214,8 @@ class FulfilmentCore:
 
     def _start(self, now: float) -> None:
         self._started = True
-        if self._records is not None and self._records.held():
-            self._resume_at = now + ADOPTION
+        if self._succession is not None:
+            self._succession.start(now)
         self.ledger.start(now)
         self.units.start(now)
         self.inbound.start(now)
@@ -261,6 +264,8 @@ class FulfilmentCore:
                 self.storage.put(pod, cell)
 
     def _on_order(self, order: OrderArrived, now: float) -> None:
+        if self._succession is not None and self._succession.hear(order):
+            return
         if self.book.arrive(order):
             for desk in self.desks:
                 if desk.has_room:
@@ -323,7 +328,7 @@ class FulfilmentCore:
 
     def _fill(self, desks: list[PickDesk], now: float) -> None:
         """Open orders in free slots: the station with the least left to do chooses first."""
-        if self._resume_at is not None:
+        if self._waits:
             return  # the slots are those of a predecessor's totes
         for desk in desks:
             desk.resume()
@@ -393,8 +398,11 @@ class FulfilmentCore:
     def _chores(self, now: float) -> None:
         self._next_chores = now + CHORES
         self._dispatch_due = True
-        if self._resume_at is not None and now >= self._resume_at:
-            self._resume(now)
+        if self._succession is not None and self._succession.due(now):
+            for order in self._succession.step(now):
+                self.shipping.ready(order, now)
+            for desk in self.desks:
+                desk.dirty = True
         fell, rose = self.units.changed()
         for unit in fell:
             task = self.units.task[unit]
@@ -406,7 +414,8 @@ class FulfilmentCore:
                 task.unit_up(now)
             else:
                 self.charging.freed(unit, now)
-        lull = not self.book.backlog and not any(self._wants(desk, now) for desk in self.desks)
+        lull = not (self._waits or self.book.backlog)
+        lull = lull and not any(self._wants(desk, now) for desk in self.desks)
         if lull and self._anticipates:
             self._tidy(now)
         self.charging.step(now, lull)
@@ -424,15 +433,10 @@ class FulfilmentCore:
             for desk in self.desks:
                 desk.dirty = True
 
-    def _resume(self, now: float) -> None:
-        """Go on with the orders of a predecessor."""
-        assert self._records is not None
-        self._resume_at = None
-        full = resume(self._records, self.book, self.ledger, list(self._by_station), self._out, now)
-        for order in full:
-            self.shipping.ready(order, now)
-        for desk in self.desks:
-            desk.dirty = True
+    @property
+    def _waits(self) -> bool:
+        """Whether a predecessor's visits may not have ended."""
+        return self._succession is not None and self._succession.waits
 
     def _tidy(self, now: float) -> None:
         """Let idle units bring pods to better places; stations have what they need."""
