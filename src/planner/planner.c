@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "candidates.h"
+#include "crowd.h"
 #include "flow.h"
 #include "grid.h"
 #include "joint.h"
@@ -32,6 +33,10 @@ enum { RS_ALWAYS_CHOOSE = 16 };
 
 /* A deadline begins to count when so many steps are to spare, and adds at most so much priority. */
 static const float RS_SLACK = 64.0f, RS_URGENCY = 4.0f;
+
+/* Leaving the greatest crowd for an empty place counts in rank as so many steps less to go: where
+ * those who want in go first, those who cannot get out fill the place up. */
+static const float RS_CROWD_STEPS = 450.0f;
 
 /* Weight of the units in the sum to improve, by their place in the order of priority: the share of
  * units behind, to a power. With little traffic all weigh nearly the same, as the sum of arrival
@@ -111,6 +116,7 @@ struct rs_planner {
     int32_t *order, *scratch;     /* [units] */
     uint64_t *key;                /* [units] */
     rs_flow flow;
+    rs_crowd crowd;
     rs_rescue rescue;
     rs_window window;
     int roomy;                    /* 1: the window may be used on this floor */
@@ -206,7 +212,7 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
                p->units < p->tables.slots / 2;
     if (rs_joint_init(&p->joint, &p->grid, &p->ops, p->units, config->allow_rotation) ||
         members_init(p, config) || rs_flow_init(&p->flow, &p->grid, p->units, !p->roomy) ||
-        rs_rescue_init(&p->rescue, &p->grid, p->units))
+        rs_crowd_init(&p->crowd, &p->grid) || rs_rescue_init(&p->rescue, &p->grid, p->units))
         goto fail;
     if (p->roomy && rs_window_init(&p->window, &p->grid, p->units))
         goto fail;
@@ -222,6 +228,7 @@ void rs_planner_free(rs_planner *p)
         return;
     rs_rescue_free(&p->rescue);
     rs_flow_free(&p->flow);
+    rs_crowd_free(&p->crowd);
     rs_team_free(p->team);
     for (int32_t k = 0; k < p->members; k++) {
         rs_search_free(&p->member[k].search);
@@ -387,11 +394,21 @@ static int descending(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* Steps of the unit's way as they count in rank: more for those who want into a crowd, less for
+ * those who want out of one. */
+static int32_t rank_steps(const rs_planner *p, int32_t unit, int32_t steps)
+{
+    float out = rs_crowd_near(&p->crowd, p->cell[unit]) - rs_crowd_near(&p->crowd, p->goal[unit]);
+    int32_t sum = steps + (int32_t)(RS_CROWD_STEPS * (1.0f - out));
+    return sum < 0xFFFF ? sum : 0xFFFF;
+}
+
 /* Units that have waited beyond all measure go first, longest first, so that none starves. Of the
  * others the greater priority goes first, then the one nearer to the end of its task; units
  * at rest on their goals make room. */
 static void rank_units(rs_planner *p, const rs_planner_input *in)
 {
+    rs_crowd_count(&p->crowd, p->joint.occupant, RS_OCCUPANCY_STRIDE);
     for (int32_t u = 0; u < p->units; u++) {
         int32_t steps = p->distance[u] / RS_STEP_COST + later_of(in, u);
         if (p->goal[u] != p->goal_before[u] || p->goal[u] == p->cell[u] || p->goal[u] < 0) {
@@ -408,7 +425,7 @@ static void rank_units(rs_planner *p, const rs_planner_input *in)
         else if (p->goal[u] == p->cell[u])
             key = level << 36;
         else if (p->goal[u] >= 0)
-            key = level << 36 | (uint64_t)(0xFFFF - (steps < 0xFFFF ? steps : 0xFFFF)) << 20;
+            key = level << 36 | (uint64_t)(0xFFFF - rank_steps(p, u, steps)) << 20;
         p->key[u] = key | (uint64_t)(0xFFFFF - u);
     }
     qsort(p->key, (size_t)p->units, sizeof *p->key, descending);
