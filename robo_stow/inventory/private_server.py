@@ -76,8 +76,9 @@ class PrivateServer:
         return self._url.format(name)
 
     def stop(self) -> None:
-        """Stop the server and remove all it held."""
-        self.kill()
+        """Stop the server, if it runs, and remove all it held."""
+        if (Path(self._data) / "postmaster.pid").exists():
+            self.kill()
         self._folder.cleanup()
 
     def _call(self, program: str, *arguments: str) -> None:
