@@ -17,6 +17,7 @@ import argparse
 import csv
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ import numpy as np
 
 from robo_stow.bench.headline import Meter
 from robo_stow.cells import Cell, Journal, Result, run_cells
+from robo_stow.cli.answer import answer
 from robo_stow.floor.load import load_building
 from robo_stow.forecast.demand import DAY, daily_demand
 from robo_stow.forecast.plan import expected_lines
@@ -156,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

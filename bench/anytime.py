@@ -16,6 +16,8 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from robo_stow.bench.machine import machine
+from robo_stow.cli.answer import answer
+from robo_stow.cli.options import count
 from robo_stow.floor.gridmap import GridMap, Instance
 from robo_stow.traffic.benchmark import run_benchmark
 
@@ -63,8 +65,8 @@ def instance(floor: str, seed: int, steps: int) -> Instance:
 def main() -> int:
     """Run all and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--steps", type=count, default=200)
+    parser.add_argument("--seeds", type=count, default=4)
     args = parser.parse_args()
     tasks: dict[str, dict[str, list[int]]] = {}
     for floor in FLOORS:
@@ -93,4 +95,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer("bench", main))

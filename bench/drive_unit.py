@@ -29,6 +29,7 @@ from robo_stow_nodes import qos, topics
 from robo_stow_nodes.robot import facing
 
 from robo_stow.bench.machine import cpu_seconds
+from robo_stow.cli.answer import answer
 from robo_stow.floor.building import YAW, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import unit_cells
@@ -156,4 +157,4 @@ def _memory(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from robo_stow.bench.machine import machine
+from robo_stow.cli.answer import answer
 from robo_stow.floor.building import Building, CellKind, Grid, Shelf
 from robo_stow.floor.load import load_building
 from robo_stow.inventory import queries
@@ -313,4 +314,4 @@ def save(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from robo_stow.cli.answer import answer
 from robo_stow.floor.building import Building, LifterSite
 from robo_stow.floor.load import load_building
 from robo_stow.lifter.clearance import cycle, touches
@@ -67,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

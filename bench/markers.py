@@ -15,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from robo_stow_nodes import qos, topics
 from robo_stow_nodes.markers import FloorMarkers
 from visualization_msgs.msg import Marker, MarkerArray
 
+from robo_stow.cli.answer import answer
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
@@ -209,4 +211,4 @@ def _plot(markers: list[Marker], path: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

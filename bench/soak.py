@@ -15,6 +15,8 @@ from pathlib import Path
 
 from robo_stow.bench.machine import machine
 from robo_stow.bench.soak import STEP, Soak, Troubles
+from robo_stow.cli.answer import answer
+from robo_stow.cli.options import positive, seed
 from robo_stow.floor.load import load_building
 
 OUT = Path("out/bench/soak.json")
@@ -23,9 +25,9 @@ OUT = Path("out/bench/soak.json")
 def main() -> int:
     """Run and write the figures, every simulated hour anew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--hours", type=positive, default=24.0)
     parser.add_argument("--building", default="demo")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=seed, default=1)
     args = parser.parse_args()
     troubles = Troubles()
     soak = Soak(load_building(args.building), args.seed, troubles)
@@ -47,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer("bench", main))

@@ -34,6 +34,7 @@ import json
 import math
 import os
 import random
+import sys
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_stow.bench.machine import machine
+from robo_stow.cli.answer import answer
+from robo_stow.cli.options import output_file
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.fulfilment.orderfile import OrderLines, read_order_lines
@@ -429,7 +432,7 @@ def main() -> None:
     """Measure for each lot size and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--orders", metavar="CSV", default=os.environ.get("ROBO_STOW_ORDERS"))
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE")
+    parser.add_argument("--out", type=output_file, default=OUT, metavar="FILE")
     args = parser.parse_args()
     building = load_building("demo", orders=args.orders)
     catalogue = Catalogue.from_orders(building, building.seed)
@@ -453,4 +456,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

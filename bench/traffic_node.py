@@ -36,6 +36,8 @@ from robo_stow_nodes.shell import EXECUTORS
 
 from robo_stow.bench.machine import cpu_seconds, machine
 from robo_stow.bench.soak import STEP, Shuttle
+from robo_stow.cli.answer import answer
+from robo_stow.cli.options import count, positive
 from robo_stow.drive.motion import DriveUnits
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
@@ -185,8 +187,8 @@ def main() -> None:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--building", default="dupont")
-    parser.add_argument("--units", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--units", type=count, default=1000)
+    parser.add_argument("--seconds", type=positive, default=60.0)
     parser.add_argument("--profile", metavar="FILE", help="cProfile statistics of the node")
     args = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -212,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answer("bench", main))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from robo_stow import __version__
-from robo_stow.errors import RoboStowError
+from robo_stow.cli.answer import answer
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,18 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit code 2."""
-    try:
+
+    def run() -> int:
         args = build_parser().parse_args(argv)
         return int(args.run(args))
-    except RoboStowError as error:
-        print(f"robo-stow: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone; there is nobody left to tell.
-        sys.stderr.close()
-        return 0
+
+    return answer("robo-stow", run)
 
 
 if __name__ == "__main__":
