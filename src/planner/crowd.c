@@ -1,6 +1,5 @@
 #include "crowd.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Rows and columns to each side that count as near. */
@@ -9,13 +8,12 @@ enum { RS_CROWD_REACH = 6 };
 int rs_crowd_init(rs_crowd *c, const rs_grid *grid)
 {
     size_t corners = ((size_t)grid->height + 1) * ((size_t)grid->width + 1);
+    memset(c, 0, sizeof *c);
     c->grid = grid;
-    c->cells = calloc(corners, sizeof *c->cells);
-    c->units = calloc(corners, sizeof *c->units);
-    if (!c->cells || !c->units) {
-        rs_crowd_free(c);
+    c->cells = rs_memory_zeros(&c->memory, corners, sizeof *c->cells);
+    c->units = rs_memory_zeros(&c->memory, corners, sizeof *c->units);
+    if (c->memory.failed)
         return -1;
-    }
     for (int32_t row = 0; row < grid->height; row++) {
         int32_t line = 0, *below = c->cells + (int64_t)(row + 1) * (grid->width + 1);
         for (int32_t col = 0; col < grid->width; col++) {
@@ -28,8 +26,7 @@ int rs_crowd_init(rs_crowd *c, const rs_grid *grid)
 
 void rs_crowd_free(rs_crowd *c)
 {
-    free(c->cells);
-    free(c->units);
+    rs_memory_free(&c->memory);
     memset(c, 0, sizeof *c);
 }
 

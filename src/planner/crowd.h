@@ -5,11 +5,13 @@
 #include <stdint.h>
 
 #include "grid.h"
+#include "memory.h"
 
 typedef struct {
     const rs_grid *grid;
     int32_t *cells; /* [(height+1)*(width+1)] passable cells above and left of each corner */
     int32_t *units; /* ... and units */
+    rs_memory memory;
 } rs_crowd;
 
 int rs_crowd_init(rs_crowd *crowd, const rs_grid *grid);

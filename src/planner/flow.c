@@ -1,6 +1,5 @@
 #include "flow.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -81,14 +80,12 @@ int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units, int guided)
     memset(f, 0, sizeof *f);
     f->grid = grid;
     f->active = guided && (float)units > RS_FLOW_DENSITY * (float)grid->cells;
-    size_t edges = ((size_t)grid->cells + 1) * RS_HEADINGS;
-    f->base_cost = malloc(edges);
-    f->flow = calloc(edges, sizeof *f->flow);
-    f->moves = calloc(edges, sizeof *f->moves);
-    if (!f->base_cost || !f->flow || !f->moves) {
-        rs_flow_free(f);
+    size_t edges = (size_t)grid->cells * RS_HEADINGS;
+    f->base_cost = rs_memory_zeros(&f->memory, edges, sizeof *f->base_cost);
+    f->flow = rs_memory_zeros(&f->memory, edges, sizeof *f->flow);
+    f->moves = rs_memory_zeros(&f->memory, edges, sizeof *f->moves);
+    if (f->memory.failed)
         return -1;
-    }
     if (f->active)
         lay_lanes(grid);
     memcpy(f->base_cost, grid->edge_cost, (size_t)grid->cells * RS_HEADINGS);
@@ -97,9 +94,7 @@ int rs_flow_init(rs_flow *f, rs_grid *grid, int32_t units, int guided)
 
 void rs_flow_free(rs_flow *f)
 {
-    free(f->base_cost);
-    free(f->flow);
-    free(f->moves);
+    rs_memory_free(&f->memory);
     memset(f, 0, sizeof *f);
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "grid.h"
+#include "memory.h"
 #include "tables.h"
 
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
     uint16_t *moves;    /* [cells*4] moves since the last update */
     int32_t steps;      /* so far */
     int active;         /* 0: too few units for guidance */
+    rs_memory memory;
 } rs_flow;
 
 /* guided: 0: no lanes and no prices, however many units. */

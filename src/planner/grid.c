@@ -1,7 +1,6 @@
 #include "grid.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int32_t ahead(int32_t width, int32_t height, int32_t place, int heading)
@@ -25,17 +24,17 @@ int rs_grid_init(rs_grid *grid, int32_t width, int32_t height, const uint8_t *ex
     for (int32_t p = 0; p < places; p++)
         cells += (exits[p] & 15) != 0;
     grid->cells = cells;
-    size_t n = cells > 0 ? (size_t)cells : 1;
-    grid->id_of = malloc((size_t)places * sizeof *grid->id_of);
-    grid->place_of = malloc(n * sizeof *grid->place_of);
-    grid->row = malloc(n * sizeof *grid->row);
-    grid->col = malloc(n * sizeof *grid->col);
-    grid->next = malloc(n * RS_HEADINGS * sizeof *grid->next);
-    grid->prev = malloc(n * RS_HEADINGS * sizeof *grid->prev);
-    grid->edge_cost = malloc(n * RS_HEADINGS);
-    grid->storage = calloc(n, 1);
-    if (!grid->id_of || !grid->place_of || !grid->row || !grid->col || !grid->next ||
-        !grid->prev || !grid->edge_cost || !grid->storage) {
+    rs_memory *m = &grid->memory;
+    size_t n = (size_t)cells;
+    grid->id_of = rs_memory_zeros(m, (size_t)places, sizeof *grid->id_of);
+    grid->place_of = rs_memory_zeros(m, n, sizeof *grid->place_of);
+    grid->row = rs_memory_zeros(m, n, sizeof *grid->row);
+    grid->col = rs_memory_zeros(m, n, sizeof *grid->col);
+    grid->next = rs_memory_zeros(m, n * RS_HEADINGS, sizeof *grid->next);
+    grid->prev = rs_memory_ones(m, n * RS_HEADINGS, sizeof *grid->prev);
+    grid->edge_cost = rs_memory_zeros(m, n * RS_HEADINGS, sizeof *grid->edge_cost);
+    grid->storage = rs_memory_zeros(m, n, sizeof *grid->storage);
+    if (m->failed) {
         rs_grid_free(grid);
         return -1;
     }
@@ -50,7 +49,6 @@ int rs_grid_init(rs_grid *grid, int32_t width, int32_t height, const uint8_t *ex
             id++;
         }
     }
-    memset(grid->prev, -1, n * RS_HEADINGS * sizeof *grid->prev);
     for (int32_t c = 0; c < cells; c++) {
         int32_t p = grid->place_of[c];
         for (int h = 0; h < RS_HEADINGS; h++) {
@@ -70,13 +68,6 @@ int rs_grid_init(rs_grid *grid, int32_t width, int32_t height, const uint8_t *ex
 
 void rs_grid_free(rs_grid *grid)
 {
-    free(grid->id_of);
-    free(grid->place_of);
-    free(grid->row);
-    free(grid->col);
-    free(grid->next);
-    free(grid->prev);
-    free(grid->edge_cost);
-    free(grid->storage);
+    rs_memory_free(&grid->memory);
     memset(grid, 0, sizeof *grid);
 }

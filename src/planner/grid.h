@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "memory.h"
+
 enum { RS_EAST = 0, RS_SOUTH = 1, RS_WEST = 2, RS_NORTH = 3, RS_HEADINGS = 4 };
 
 /* Travel costs are whole numbers of a quarter step, so that congestion can be priced finely. */
@@ -19,6 +21,7 @@ typedef struct {
     int32_t *prev;       /* [cells*4] cell from which driving in that heading leads here, or -1 */
     uint8_t *edge_cost;  /* [cells*4] cost of driving forward, >= RS_STEP_COST */
     uint8_t *storage;    /* [cells] 1: storage cell */
+    rs_memory memory;
 } rs_grid;
 
 /* exits: bit d of a place is set when leaving it in heading d is allowed; 0 is a wall.

@@ -12,6 +12,7 @@
 #include "flow.h"
 #include "grid.h"
 #include "joint.h"
+#include "memory.h"
 #include "operations.h"
 #include "regions.h"
 #include "rescue.h"
@@ -34,9 +35,10 @@ enum { RS_ALWAYS_CHOOSE = 16 };
 /* A deadline begins to count when so many steps are to spare, and adds at most so much priority. */
 static const float RS_SLACK = 64.0f, RS_URGENCY = 4.0f;
 
-/* Leaving the greatest crowd for an empty place counts in rank as so many steps less to go: where
- * those who want in go first, those who cannot get out fill the place up. */
-static const float RS_CROWD_STEPS = 450.0f;
+/* A share of occupied cells around a unit that is greater by 1 than around its goal would count in
+ * rank as so many steps less to go: where those who want into a crowd go first, those who cannot get
+ * out fill the place up. Up to a share traffic flows freely and it does not count. */
+static const float RS_CROWD_STEPS = 450.0f, RS_CROWD_FREE = 0.5f;
 
 /* Weight of the units in the sum to improve, by their place in the order of priority: the share of
  * units behind, to a power. With little traffic all weigh nearly the same, as the sum of arrival
@@ -124,6 +126,7 @@ struct rs_planner {
     uint8_t *keep;                /* [units] goes on with its path in the window */
     double jam;                   /* share of units that wait, fading average */
     rs_planner_stats stats;
+    rs_memory memory;
 };
 
 static double cpu_now(void)
@@ -143,18 +146,19 @@ static uint64_t next_random(rs_member *m)
 
 static int members_init(rs_planner *p, const rs_planner_config *config)
 {
-    p->member = calloc((size_t)config->threads, sizeof *p->member);
-    for (; p->member && p->members < config->threads; p->members++) {
+    rs_memory *memory = &p->memory;
+    p->member = rs_memory_zeros(memory, (size_t)config->threads, sizeof *p->member);
+    while (p->member && p->members < config->threads) {
         rs_member *m = &p->member[p->members];
-        m->random = config->seed + (uint64_t)p->members * UINT64_C(0xD1B54A32D192ED03);
-        m->unit = malloc(((size_t)p->units + 1) * sizeof *m->unit);
-        if (rs_search_init(&m->search, &p->joint) || !m->unit)
+        m->random = config->seed + (uint64_t)p->members++ * UINT64_C(0xD1B54A32D192ED03);
+        m->unit = rs_memory_zeros(memory, (size_t)p->units, sizeof *m->unit);
+        if (rs_search_init(&m->search, &p->joint))
             return -1;
     }
     p->team = rs_team_new(config->threads);
     /* One at a time where there is one thread: a table made for one unit may be gone for the next. */
     p->batch = config->threads > 1 ? p->tables.slots / 2 : 1;
-    return p->member && p->team ? 0 : -1;
+    return !memory->failed && p->team ? 0 : -1;
 }
 
 rs_planner *rs_planner_new(const rs_planner_config *config)
@@ -171,38 +175,32 @@ rs_planner *rs_planner_new(const rs_planner_config *config)
         goto fail;
     rs_operations_init(&p->ops, config->depth, config->width);
     size_t places = (size_t)config->width * (size_t)config->height;
-    size_t cells = (size_t)p->grid.cells + 1, n = (size_t)p->units + 1;
-    p->standing = calloc(cells, 1);
-    p->blocked = calloc(cells, 1);
-    p->claimed = malloc(places * sizeof *p->claimed);
-    p->cell = malloc(n * sizeof *p->cell);
-    p->goal = malloc(n * sizeof *p->goal);
-    p->next_goal = malloc(n * sizeof *p->next_goal);
-    p->goal_before = malloc(n * sizeof *p->goal_before);
-    p->waiting = calloc(n, sizeof *p->waiting);
-    p->patience = calloc(n, sizeof *p->patience);
-    p->overdue = calloc(n, sizeof *p->overdue);
-    p->distance = calloc(n, sizeof *p->distance);
-    p->expected = malloc(n * sizeof *p->expected);
-    p->left_over = calloc(n, sizeof *p->left_over);
-    p->order = malloc(n * sizeof *p->order);
-    p->scratch = malloc(n * sizeof *p->scratch);
-    p->key = malloc(n * sizeof *p->key);
-    p->slot = malloc(n * sizeof *p->slot);
-    p->next_slot = malloc(n * sizeof *p->next_slot);
-    p->region = malloc(n);
-    p->keep = calloc(n, 1);
+    size_t cells = (size_t)p->grid.cells, n = (size_t)p->units;
+    rs_memory *m = &p->memory;
+    p->standing = rs_memory_zeros(m, cells, sizeof *p->standing);
+    p->blocked = rs_memory_zeros(m, cells, sizeof *p->blocked);
+    p->claimed = rs_memory_ones(m, places, sizeof *p->claimed);
+    p->cell = rs_memory_zeros(m, n, sizeof *p->cell);
+    p->goal = rs_memory_zeros(m, n, sizeof *p->goal);
+    p->next_goal = rs_memory_zeros(m, n, sizeof *p->next_goal);
+    p->goal_before = rs_memory_ones(m, n, sizeof *p->goal_before);
+    p->waiting = rs_memory_zeros(m, n, sizeof *p->waiting);
+    p->patience = rs_memory_zeros(m, n, sizeof *p->patience);
+    p->overdue = rs_memory_zeros(m, n, sizeof *p->overdue);
+    p->distance = rs_memory_zeros(m, n, sizeof *p->distance);
+    p->expected = rs_memory_ones(m, n, sizeof *p->expected);
+    p->left_over = rs_memory_zeros(m, n, sizeof *p->left_over);
+    p->order = rs_memory_zeros(m, n, sizeof *p->order);
+    p->scratch = rs_memory_zeros(m, n, sizeof *p->scratch);
+    p->key = rs_memory_zeros(m, n, sizeof *p->key);
+    p->slot = rs_memory_zeros(m, n, sizeof *p->slot);
+    p->next_slot = rs_memory_zeros(m, n, sizeof *p->next_slot);
+    p->region = rs_memory_zeros(m, n, sizeof *p->region);
+    p->keep = rs_memory_zeros(m, n, sizeof *p->keep);
     int32_t lines = config->width > config->height ? config->width : config->height;
-    p->line_units = malloc((size_t)lines * sizeof *p->line_units);
-    if (!p->standing || !p->blocked || !p->claimed || !p->cell || !p->goal || !p->next_goal ||
-        !p->goal_before || !p->waiting || !p->patience || !p->overdue || !p->distance ||
-        !p->expected ||
-        !p->left_over || !p->order || !p->scratch || !p->key || !p->slot || !p->next_slot ||
-        !p->region || !p->line_units || !p->keep)
+    p->line_units = rs_memory_zeros(m, (size_t)lines, sizeof *p->line_units);
+    if (m->failed)
         goto fail;
-    memset(p->claimed, -1, places * sizeof *p->claimed);
-    memset(p->goal_before, -1, n * sizeof *p->goal_before);
-    memset(p->expected, -1, n * sizeof *p->expected);
     if (rs_tables_init(&p->tables, &p->grid, p->blocked, config->storage ? 2 : 1,
                        (size_t)config->table_memory, config->threads))
         goto fail;
@@ -230,36 +228,13 @@ void rs_planner_free(rs_planner *p)
     rs_flow_free(&p->flow);
     rs_crowd_free(&p->crowd);
     rs_team_free(p->team);
-    for (int32_t k = 0; k < p->members; k++) {
+    for (int32_t k = 0; k < p->members; k++)
         rs_search_free(&p->member[k].search);
-        free(p->member[k].unit);
-    }
-    free(p->member);
     rs_joint_free(&p->joint);
     rs_tables_free(&p->tables);
     rs_grid_free(&p->grid);
-    free(p->standing);
-    free(p->blocked);
-    free(p->claimed);
-    free(p->cell);
-    free(p->goal);
-    free(p->next_goal);
-    free(p->goal_before);
-    free(p->waiting);
-    free(p->patience);
-    free(p->overdue);
-    free(p->distance);
-    free(p->expected);
-    free(p->left_over);
-    free(p->order);
-    free(p->scratch);
-    free(p->key);
-    free(p->slot);
-    free(p->next_slot);
-    free(p->region);
-    free(p->keep);
     rs_window_free(&p->window);
-    free(p->line_units);
+    rs_memory_free(&p->memory);
     free(p);
 }
 
@@ -398,8 +373,11 @@ static int descending(const void *a, const void *b)
  * those who want out of one. */
 static int32_t rank_steps(const rs_planner *p, int32_t unit, int32_t steps)
 {
-    float out = rs_crowd_near(&p->crowd, p->cell[unit]) - rs_crowd_near(&p->crowd, p->goal[unit]);
-    int32_t sum = steps + (int32_t)(RS_CROWD_STEPS * (1.0f - out));
+    float here = rs_crowd_near(&p->crowd, p->cell[unit]);
+    float there = rs_crowd_near(&p->crowd, p->goal[unit]);
+    float in = (there > RS_CROWD_FREE ? there : RS_CROWD_FREE) -
+               (here > RS_CROWD_FREE ? here : RS_CROWD_FREE);
+    int32_t sum = steps + (int32_t)(RS_CROWD_STEPS * (1.0f + in));
     return sum < 0xFFFF ? sum : 0xFFFF;
 }
 
@@ -454,28 +432,24 @@ typedef struct {
     int32_t first, end;
 } rs_listing;
 
+typedef struct {
+    rs_listing listing;
+    const int32_t *slot, *from; /* [units] */
+} rs_filling;
+
 static int is_loaded(const rs_planner_input *in, int32_t unit)
 {
     return in->loaded && in->loaded[unit];
 }
 
-/* A table is filled by one thread, for one unit after the other. */
+/* Fills the tables of `slot` as far as the units' cells in `from` need it, each by one thread. */
 static void fill_tables(void *what, int32_t member)
 {
-    const rs_listing *l = what;
-    rs_planner *p = l->p;
-    for (int32_t u = l->first; u < l->end; u++)
-        if (p->slot[u] >= 0 && p->slot[u] % p->members == member)
-            rs_tables_fill(&p->tables, member, p->slot[u], p->cell[u]);
-}
-
-static void fill_next_tables(void *what, int32_t member)
-{
-    const rs_listing *l = what;
-    rs_planner *p = l->p;
-    for (int32_t u = l->first; u < l->end; u++)
-        if (p->next_slot[u] >= 0 && p->next_slot[u] % p->members == member)
-            rs_tables_fill(&p->tables, member, p->next_slot[u], p->goal[u]);
+    const rs_filling *f = what;
+    rs_planner *p = f->listing.p;
+    for (int32_t u = f->listing.first; u < f->listing.end; u++)
+        if (f->slot[u] >= 0 && f->slot[u] % p->members == member)
+            rs_tables_fill(&p->tables, member, f->slot[u], f->from[u]);
 }
 
 static void list_some(void *what, int32_t member)
@@ -530,7 +504,7 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
         for (int32_t u = l.first; u < l.end; u++)
             p->slot[u] = p->goal[u] < 0 ? -1
                                         : rs_tables_slot(&p->tables, p->goal[u], is_loaded(in, u));
-        rs_team_run(p->team, fill_tables, &l);
+        rs_team_run(p->team, fill_tables, &(rs_filling){l, p->slot, p->cell});
         for (int32_t u = l.first; u < l.end; u++) {
             p->distance[u] = 0;
             p->next_slot[u] = -1;
@@ -543,7 +517,7 @@ static void list_candidates(rs_planner *p, const rs_planner_input *in)
                 p->next_slot[u] =
                     rs_tables_slot(&p->tables, p->next_goal[u], is_loaded(in, u));
         }
-        rs_team_run(p->team, fill_next_tables, &l);
+        rs_team_run(p->team, fill_tables, &(rs_filling){l, p->next_slot, p->goal});
         rs_team_run(p->team, list_some, &l);
     }
 }

@@ -1,29 +1,22 @@
 #include "search.h"
 
 #include <float.h>
-#include <stdlib.h>
 #include <string.h>
 
 int rs_search_init(rs_search *s, rs_joint *joint)
 {
     memset(s, 0, sizeof *s);
     s->joint = joint;
-    size_t n = joint->units > 0 ? (size_t)joint->units : 1;
-    s->visited = calloc(n, sizeof *s->visited);
-    s->visits = calloc(n, sizeof *s->visits);
-    s->chained = calloc(n, sizeof *s->chained);
-    if (!s->visited || !s->visits || !s->chained) {
-        rs_search_free(s);
-        return -1;
-    }
-    return 0;
+    size_t n = (size_t)joint->units;
+    s->visited = rs_memory_zeros(&s->memory, n, sizeof *s->visited);
+    s->visits = rs_memory_zeros(&s->memory, n, sizeof *s->visits);
+    s->chained = rs_memory_zeros(&s->memory, n, sizeof *s->chained);
+    return s->memory.failed ? -1 : 0;
 }
 
 void rs_search_free(rs_search *s)
 {
-    free(s->visited);
-    free(s->visits);
-    free(s->chained);
+    rs_memory_free(&s->memory);
     memset(s, 0, sizeof *s);
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "joint.h"
+#include "memory.h"
 
 /* Limits of one attempt: length of the chain, pushes of the same unit, pushes in all. */
 enum { RS_CHAIN_MAX = 64, RS_VISITS_MAX = 8, RS_PUSHES_MAX = 64 };
@@ -27,6 +28,7 @@ typedef struct {
     uint8_t *chained;    /* [units] 1: on the chain */
     uint32_t attempt;
     int64_t work;        /* operations tested for clashes so far, a measure of time */
+    rs_memory memory;
 } rs_search;
 
 int rs_search_init(rs_search *search, rs_joint *joint);

@@ -23,45 +23,32 @@ int rs_tables_init(rs_tables *t, const rs_grid *grid, const uint8_t *blocked, in
     if (slots < 2)
         slots = 2; /* a unit uses two at a time */
     t->slots = (int32_t)slots;
+    rs_memory *m = &t->memory;
     size_t queue = 12 * cells + RS_HEADINGS;
-    t->entries = malloc(slots * cells * sizeof *t->entries);
-    t->slot_of = malloc(2 * cells * sizeof *t->slot_of);
-    t->state = malloc(slots * sizeof *t->state);
-    t->newer = malloc((slots + 1) * sizeof *t->newer);
-    t->older = malloc((slots + 1) * sizeof *t->older);
-    t->queue = calloc((size_t)queues, sizeof *t->queue);
-    t->queues = t->queue ? queues : 0;
-    int failed = !t->entries || !t->slot_of || !t->state || !t->newer || !t->older || !t->queue;
-    for (int32_t i = 0; i < t->queues; i++) {
+    t->entries = rs_memory_zeros(m, slots * cells, sizeof *t->entries);
+    t->slot_of = rs_memory_zeros(m, 2 * cells, sizeof *t->slot_of);
+    t->state = rs_memory_zeros(m, slots, sizeof *t->state);
+    t->newer = rs_memory_zeros(m, slots + 1, sizeof *t->newer);
+    t->older = rs_memory_zeros(m, slots + 1, sizeof *t->older);
+    t->queue = rs_memory_zeros(m, (size_t)queues, sizeof *t->queue);
+    for (int32_t i = 0; i < queues && !m->failed; i++) {
         rs_table_queue *q = &t->queue[i];
-        q->bucket = malloc(RS_BUCKETS * sizeof *q->bucket);
-        q->next = malloc(queue * sizeof *q->next);
-        q->state = malloc(queue * sizeof *q->state);
-        failed |= !q->bucket || !q->next || !q->state;
-        if (q->bucket)
-            memset(q->bucket, -1, RS_BUCKETS * sizeof *q->bucket);
+        q->bucket = rs_memory_ones(m, RS_BUCKETS, sizeof *q->bucket);
+        q->next = rs_memory_zeros(m, queue, sizeof *q->next);
+        q->state = rs_memory_zeros(m, queue, sizeof *q->state);
     }
-    if (failed) {
+    if (m->failed) {
         rs_tables_free(t);
         return -1;
     }
+    t->queues = queues;
     rs_tables_forget(t);
     return 0;
 }
 
 void rs_tables_free(rs_tables *t)
 {
-    free(t->entries);
-    free(t->slot_of);
-    free(t->state);
-    free(t->newer);
-    free(t->older);
-    for (int32_t i = 0; i < t->queues; i++) {
-        free(t->queue[i].bucket);
-        free(t->queue[i].next);
-        free(t->queue[i].state);
-    }
-    free(t->queue);
+    rs_memory_free(&t->memory);
     memset(t, 0, sizeof *t);
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "grid.h"
+#include "memory.h"
 
 #define RS_FAR INT32_C(1000000000)
 
@@ -54,6 +55,7 @@ typedef struct {
     int32_t renewals;       /* ... and so many others have not been yet in this step */
     rs_table_queue *queue;  /* [queues] */
     int32_t queues;
+    rs_memory memory;
 } rs_tables;
 
 /* A table as seen by one unit, valid until the next rs_tables_get but one. */

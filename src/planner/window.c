@@ -1,6 +1,5 @@
 #include "window.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "operations.h"
@@ -10,36 +9,23 @@ int rs_window_init(rs_window *w, const rs_grid *grid, int32_t units)
     memset(w, 0, sizeof *w);
     w->grid = grid;
     w->units = units;
-    size_t n = units > 0 ? (size_t)units : 1, cells = (size_t)grid->cells + 1;
-    w->occupant = malloc(cells * RS_WINDOW_STATES * sizeof *w->occupant);
-    w->path = calloc(n * RS_WINDOW_STATES, sizeof *w->path);
-    w->unit = calloc(n, sizeof *w->unit);
-    w->late = calloc(n, sizeof *w->late);
-    w->late_place = calloc(n, sizeof *w->late_place);
-    w->changed = calloc(n, sizeof *w->changed);
-    w->node = malloc(RS_WINDOW_NODES * sizeof *w->node);
-    w->seen = calloc(RS_WINDOW_HASH, sizeof *w->seen);
-    w->stack = malloc(n * sizeof *w->stack);
-    if (!w->occupant || !w->path || !w->unit || !w->late || !w->late_place || !w->changed ||
-        !w->node || !w->seen || !w->stack) {
-        rs_window_free(w);
-        return -1;
-    }
-    memset(w->occupant, -1, cells * RS_WINDOW_STATES * sizeof *w->occupant);
-    return 0;
+    rs_memory *m = &w->memory;
+    size_t n = (size_t)units, cells = (size_t)grid->cells;
+    w->occupant = rs_memory_ones(m, cells * RS_WINDOW_STATES, sizeof *w->occupant);
+    w->path = rs_memory_zeros(m, n * RS_WINDOW_STATES, sizeof *w->path);
+    w->unit = rs_memory_zeros(m, n, sizeof *w->unit);
+    w->late = rs_memory_zeros(m, n, sizeof *w->late);
+    w->late_place = rs_memory_zeros(m, n, sizeof *w->late_place);
+    w->changed = rs_memory_zeros(m, n, sizeof *w->changed);
+    w->node = rs_memory_zeros(m, RS_WINDOW_NODES, sizeof *w->node);
+    w->seen = rs_memory_zeros(m, RS_WINDOW_HASH, sizeof *w->seen);
+    w->stack = rs_memory_zeros(m, n, sizeof *w->stack);
+    return m->failed ? -1 : 0;
 }
 
 void rs_window_free(rs_window *w)
 {
-    free(w->occupant);
-    free(w->path);
-    free(w->unit);
-    free(w->late);
-    free(w->late_place);
-    free(w->changed);
-    free(w->node);
-    free(w->seen);
-    free(w->stack);
+    rs_memory_free(&w->memory);
     memset(w, 0, sizeof *w);
 }
 

@@ -13,6 +13,7 @@
 
 #include "candidates.h"
 #include "grid.h"
+#include "memory.h"
 
 /* Steps of the window; limits of one search and of one change. */
 enum {
@@ -63,6 +64,7 @@ typedef struct {
     int32_t list[RS_WINDOW_UNITS];
     int32_t old_cost[RS_WINDOW_UNITS];
     int32_t old_path[RS_WINDOW_UNITS][RS_WINDOW_STATES];
+    rs_memory memory;
 } rs_window;
 
 int rs_window_init(rs_window *window, const rs_grid *grid, int32_t units);
