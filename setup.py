@@ -14,6 +14,7 @@ NODES = [
     "fleet_simulator",
     "fulfilment",
     "gazebo_link",
+    "harmonic_pods",
     "inventory",
     "lifter_drives",
     "monitor",

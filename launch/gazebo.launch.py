@@ -4,8 +4,9 @@ ros2 launch robo_stow warehouse.launch.py building:=demo sim:=gazebo units:=8
 ros2 launch robo_stow gazebo.launch.py building:=demo units:=8 gui:=true
 
 The world is made from the building's file; units are spawned by ros_gz_sim, bridged by
-ros_gz_bridge and driven by speed commands. People, orders and the lifters' drives are those of the
-embedded simulator, which steps with Gazebo's clock; pods stand still in Gazebo.
+ros_gz_bridge and driven by speed commands; pods that units carry are held by detachable joints.
+People, orders and the lifters' drives are those of the embedded simulator, which steps with
+Gazebo's clock.
 """
 
 import shutil
@@ -33,7 +34,7 @@ from robo_stow_nodes.launching import (
 
 from launch import LaunchContext, LaunchDescription
 from robo_stow.floor.world import unit_poses, unit_sdf, world_sdf
-from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
+from robo_stow.gazebo.bridge import CLOCK, SERVICES, configuration, unit_topics
 
 GUI = Argument("gui", "false", "show Gazebo's window", choices=("true", "false"))
 TIME = Argument("use_sim_time", "true", SIM_TIME.description, bool)
@@ -89,9 +90,11 @@ def _start(context: LaunchContext) -> list:
                 Node(
                     package="ros_gz_bridge",
                     executable="parameter_bridge",
+                    arguments=SERVICES,
                     parameters=[{"config_file": str(bridge), TIME.name: TIME.value()}],
                 ),
                 *driven,
+                node("harmonic_pods", (*SITE, TIME)),
                 node(
                     "fleet_simulator",
                     (*SITE, TIME),

@@ -47,6 +47,7 @@ NODES = (
     "drive_unit",
     "fleet_simulator",
     "fulfilment",
+    "harmonic_pods",
     "inventory",
     "lifter_drives",
     "monitor",

@@ -17,7 +17,15 @@ from robo_stow.floor.building import Building, CellKind
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.floor.urdf import expand, lifter_arguments
-from robo_stow.floor.world import arm_frames, feet_name, pod_name, unit_sdf, world_sdf
+from robo_stow.floor.world import (
+    arm_frames,
+    feet_name,
+    load_name,
+    pod_name,
+    pod_sdf,
+    unit_sdf,
+    world_sdf,
+)
 from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
 from robo_stow.lifter.kinematics import POCKET, handoff_point, poses
 from robo_stow.resources import share_dir
@@ -171,6 +179,8 @@ CONVERTED = {
     "geometry_msgs/msg/TwistStamped": "gz.msgs.Twist",
     "geometry_msgs/msg/PoseStamped": "gz.msgs.Pose",
     "nav_msgs/msg/Odometry": "gz.msgs.Odometry",
+    "std_msgs/msg/Empty": "gz.msgs.Empty",
+    "std_msgs/msg/String": "gz.msgs.StringMsg",
 }
 
 
@@ -182,11 +192,19 @@ def test_a_unit_in_harmonic_is_bridged_to_its_node() -> None:
     assert [row["ros_topic_name"] for row in rows].count("/clock") == 1
     for row in rows:
         assert CONVERTED[row["ros_type_name"]] == row["gz_type_name"]
-        to_gazebo = row["gz_topic_name"].endswith("cmd_vel")
+        to_gazebo = row["gz_topic_name"].endswith(("cmd_vel", "attach", "detach"))
         assert row["direction"] == ("ROS_TO_GZ" if to_gazebo else "GZ_TO_ROS")
     for unit, name in enumerate(names):
         sdf = unit_sdf(building, unit, harmonic=True)
         assert f"<topic>/model/{name}/cmd_vel</topic>" in sdf
         assert f"<odom_topic>/model/{name}/odometry</odom_topic>" in sdf
         assert "gz::sim::systems::PosePublisher" in sdf  # on /model/NAME/pose
+        joint = ET.fromstring(sdf).find("plugin[@name='gz::sim::systems::DetachableJoint']")
+        assert joint is not None and joint.findtext("child_model") == load_name(name)
+        links = {link.get("name") for link in ET.fromstring(sdf).findall("link")}
+        assert joint.findtext("parent_link") in links
+        load = ET.fromstring(pod_sdf(building, load_name(name), static=False))
+        assert load.find(f"model[@name='{load_name(name)}']/link[@name='pod']") is not None
+        asked = {joint.findtext(f"{kind}_topic") for kind in ("attach", "detach", "output")}
+        assert asked < {row["gz_topic_name"] for row in rows}
     assert len({row["gz_topic_name"] for row in rows}) == len(rows)

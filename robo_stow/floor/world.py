@@ -47,6 +47,8 @@ plugin sets the wheels' speed: this is what it pushes the unit with."""
 RIGID = ("lift_joint", "platform_joint")
 """Joints of a drive unit that Classic leaves rigid."""
 
+LOAD_HEIGHT = 0.05
+"""m from the floor to the feet of a pod that is carried, in a Harmonic world."""
 SLAB = 0.2
 """m, thickness of the storage floor."""
 _KERB = (0.05, 0.15)
@@ -68,6 +70,11 @@ _FLOOR = {
 def pod_name(pod: int) -> str:
     """Name of a pod's model."""
     return f"pod_{pod:05d}"
+
+
+def load_name(unit: str) -> str:
+    """Name of the model of what the unit ``unit`` carries, in a Harmonic world."""
+    return f"{unit}_load"
 
 
 def feet_name(pod: int) -> str:
@@ -188,7 +195,20 @@ def _harmonic_drive(building: Building, name: str) -> str:
         '<plugin filename="gz-sim-pose-publisher-system" name="gz::sim::systems::PosePublisher">'
         "<publish_link_pose>false</publish_link_pose><publish_model_pose>true</publish_model_pose>"
         "<publish_nested_model_pose>true</publish_nested_model_pose>"
-        "<update_frequency>50</update_frequency></plugin>" + joints
+        "<update_frequency>50</update_frequency></plugin>" + joints + _load_joint(name)
+    )
+
+
+def _load_joint(name: str) -> str:
+    """Holds the model `load_name` to the platform as soon as there is one, until it is let go."""
+    load = f"/model/{name}/load"
+    return (
+        '<plugin filename="gz-sim-detachable-joint-system" '
+        'name="gz::sim::systems::DetachableJoint">'
+        f"<parent_link>platform</parent_link><child_model>{load_name(name)}</child_model>"
+        "<child_link>pod</child_link><suppress_child_warning>true</suppress_child_warning>"
+        f"<attach_topic>{load}/attach</attach_topic><detach_topic>{load}/detach</detach_topic>"
+        f"<output_topic>{load}/state</output_topic></plugin>"
     )
 
 
@@ -201,6 +221,12 @@ def _position_controller(model: str, joint: str, speed: float, start: float = 0.
         f"<initial_position>{start:.4f}</initial_position>"
         f"<cmd_max>{speed:.4g}</cmd_max><cmd_min>{-speed:.4g}</cmd_min></plugin>"
     )
+
+
+def pod_sdf(building: Building, name: str, static: bool) -> str:
+    """A pod of a Harmonic world as an SDF file, to be spawned."""
+    urdf = expand("pod", {**pod_arguments(building), "detail": "false"})
+    return f'<sdf version="1.9">{to_sdf(urdf, name, static=static)}</sdf>'
 
 
 def _pods(building: Building, seed: int, harmonic: bool) -> Iterator[str]:

@@ -26,6 +26,12 @@ class Bridged(NamedTuple):
 
 CLOCK = Bridged("/clock", "/clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock", "GZ_TO_ROS")
 
+SERVICES = [
+    "/world/default/create@ros_gz_interfaces/srv/SpawnEntity",
+    "/world/default/remove@ros_gz_interfaces/srv/DeleteEntity",
+]
+"""Services of the world, as arguments of ros_gz_bridge's parameter_bridge."""
+
 
 def unit_topics(name: str) -> list[Bridged]:
     """Topics of the drive unit ``name``."""
@@ -33,6 +39,9 @@ def unit_topics(name: str) -> list[Bridged]:
         ("cmd_vel", "cmd_vel", "geometry_msgs/msg/TwistStamped", "Twist", "ROS_TO_GZ"),
         ("odom", "odometry", "nav_msgs/msg/Odometry", "Odometry", "GZ_TO_ROS"),
         ("fiducial", "pose", "geometry_msgs/msg/PoseStamped", "Pose", "GZ_TO_ROS"),
+        ("load/attach", "load/attach", "std_msgs/msg/Empty", "Empty", "ROS_TO_GZ"),
+        ("load/detach", "load/detach", "std_msgs/msg/Empty", "Empty", "ROS_TO_GZ"),
+        ("load/state", "load/state", "std_msgs/msg/String", "StringMsg", "GZ_TO_ROS"),
     )
     return [
         Bridged(f"{name}/{ros}", f"/model/{name}/{gz}", kind, f"gz.msgs.{gz_kind}", direction)
