@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ from robo_stow.traffic.zones import ZoneFile
 
 if TYPE_CHECKING:
     from robo_stow.warehouse import Warehouse
+
+
+MARKS = 4096
+"""Two traffic managers started at one moment have the same mark once in so many times."""
+TOGETHER = 0.5
+"""s by which states that travel in one record may differ in age."""
 
 
 class TrafficManagerNode(CoreNode):
@@ -72,7 +79,9 @@ class TrafficManagerNode(CoreNode):
         if self._file is not None:
             closed = self._file.read()
             self._file.write(closed)  # one that cannot be written shows now, not in an emergency
-        self._core = TrafficManager(self.building, self.seed, closed=closed)
+        self._core = TrafficManager(
+            self.building, self.seed, closed=closed, mark=secrets.randbelow(MARKS)
+        )
         return (self._core,)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
@@ -104,8 +113,12 @@ class TrafficManagerNode(CoreNode):
             answer = Confirmation(False, str(error))
         else:
             answer = self._core.command(self.now(), command)
-            if self._file is not None:  # first on disk, then told and answered
-                self._file.write(self._core.keep_outs(self.now()))
+            try:
+                if self._file is not None:  # first on disk, then told and answered
+                    self._file.write(self._core.keep_outs(self.now()))
+            except InputError as error:  # the units stop all the same
+                self.get_logger().error(f"{error}")
+                answer = Confirmation(False, f"carried out, but lost at a restart: {error}")
             self.step(self.now())
         return self.converter.confirmation(kind).encode(answer)
 
@@ -116,20 +129,33 @@ class TrafficManagerNode(CoreNode):
             self.reject(error)
             return
         self.deliver(state)
-        self._heard[int(state.unit[0])] = state
+        unit = int(state.unit[0])
+        if unit not in self._heard or state.stamp > self._heard[unit].stamp:
+            self._heard[unit] = state
 
     def step(self, now: float) -> None:
         if self._heard:
-            self.outlets[FleetState](_together(now, list(self._heard.values())))
+            for record in together(list(self._heard.values())):
+                self.outlets[FleetState](record)
             self._heard.clear()
         super().step(now)
 
 
-def _together(now: float, states: Sequence[FleetState]) -> FleetState:
-    """States of several units in one record."""
+def together(states: Sequence[FleetState]) -> list[FleetState]:
+    """States of several units in as few records as may be.
+
+    A record is stamped as the oldest state in it: a lifter lets go of a load by how old it is.
+    """
     names = [field.name for field in dataclasses.fields(FleetState) if field.name != "stamp"]
-    arrays = {name: np.concatenate([getattr(s, name) for s in states]) for name in names}
-    return FleetState(stamp=now, **arrays)
+    records: list[FleetState] = []
+    by_age = sorted(states, key=lambda state: state.stamp)
+    while by_age:
+        oldest = by_age[0].stamp
+        some = [state for state in by_age if state.stamp <= oldest + TOGETHER]
+        by_age = by_age[len(some) :]
+        arrays = {name: np.concatenate([getattr(s, name) for s in some]) for name in names}
+        records.append(FleetState(stamp=oldest, **arrays))
+    return records
 
 
 def main(args: Sequence[str] | None = None) -> int:

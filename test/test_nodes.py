@@ -275,6 +275,36 @@ def test_a_broken_message_changes_nothing(graph: Graph) -> None:
     assert inbox[0].operation.tolist() == [3]
 
 
+def test_a_zone_is_closed_also_when_it_cannot_be_kept(graph: Graph, tmp_path: Path) -> None:
+    (zone,) = BUILDING.zones
+    path = tmp_path / "zones.json"
+    graph.host(TrafficManagerNode, use_sim_time=False, zone_file=str(path))
+    listener = graph.add(Listener(records.KeepOuts))
+    path.with_suffix(".new").mkdir()  # nothing can be written there
+    order = {"zone": zone.name, "event": records.ZoneEvent.ENTERED}
+    answer = call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order)
+    assert not answer.ok
+    assert "lost at a restart" in answer.reason
+    keep_outs = listener.heard[records.KeepOuts]
+    assert graph.spin_until(lambda: bool(keep_outs) and keep_outs[-1].zone == (zone.name,), 10.0)
+    path.with_suffix(".new").rmdir()
+    assert call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order).ok
+    assert zone.name in path.read_text()
+
+
+def test_states_of_several_units_are_as_old_as_the_oldest() -> None:
+    cells, headings = unit_cells(BUILDING, BUILDING.seed)
+    states = [
+        DriveUnits(
+            BUILDING.drive, BUILDING.grid, 1, cells[i : i + 1], headings[i : i + 1], first_unit=i
+        ).states(stamp)
+        for i, stamp in enumerate((9.8, 10.1, 3.0))
+    ]
+    told = traffic_manager.together(states)
+    assert [record.stamp for record in told] == [3.0, 9.8]
+    assert [record.unit.tolist() for record in told] == [[2], [0, 1]]
+
+
 def test_the_inventory_answers_and_refuses(graph: Graph) -> None:
     graph.host(InventoryNode, use_sim_time=False)
     tester = graph.add(Node("tester"))

@@ -77,6 +77,7 @@ The planner weighs a unit's time by its priority, 0 to 15; resting units have 0.
 TOP_PRIORITY = 15.0 - UNDER_WAY
 """Largest priority of an errand that the planner tells apart."""
 
+_WORKPLACES = (CellKind.STATION, CellKind.HANDOFF, CellKind.PALLET, CellKind.CHARGER)
 _PLANNER_SALT = 301
 _NEVER = np.uint32(0xFFFFFFFF)
 _FACES = 4
@@ -120,6 +121,7 @@ class TrafficManager:
         clock: monotonic time (s) for measuring `planner_ms`; None: not measured.
         iterations: improvement attempts of the planner in each tick; None: by ``traffic.budget``.
         closed: zones that were closed when the last manager ended.
+        mark: a number of this process, 0 or more; see `StartUp`.
 
     Attributes:
         planner_ms: wall time (ms) of every planner step, oldest first; empty without a clock.
@@ -135,6 +137,7 @@ class TrafficManager:
         clock: Callable[[], float] | None = None,
         iterations: int | None = None,
         closed: KeepOuts | None = None,
+        mark: int = 0,
     ) -> None:
         self.planner_ms: list[float] = []
         self._building = building
@@ -150,7 +153,7 @@ class TrafficManager:
         self._graph = ExecutionGraph(
             n, self._grid.width, self._grid.height, capacity=limit + 1, ahead=limit + 1
         )
-        self._startup = StartUp(n, self._routes, limit + 1, self._fence)
+        self._startup = StartUp(n, self._routes, limit + 1, self._fence, mark)
         self._direct = False
         self._running = False
         self._early: list[Errands] = []
@@ -158,6 +161,7 @@ class TrafficManager:
         self._ended: list[tuple[int, int, int]] = []  # unit, errand, result
         self._late: set[int] = set()  # units to be taken in: heard of late, or reset
         self._strangers: set[int] = set()  # numbers of unknown units that were told of
+        self._ahead: set[int] = set()  # units told of whose clocks are ahead
 
         # Last reports.
         self._load = np.zeros(n, np.uint8)
@@ -234,7 +238,9 @@ class TrafficManager:
         """Take states, errands and what people command; say releases, ended errands, alarms."""
         for message in inbox:
             if isinstance(message, FleetState):
-                if self._running:
+                if message.stamp > now + SILENCE:  # or all others would count as silent
+                    self._tell_ahead(now, message)
+                elif self._running:
                     self._take_state(now, message)
                 else:
                     self._gather_state(now, message)
@@ -402,6 +408,10 @@ class TrafficManager:
         for unit in [unit for unit in self._pods.lowering if not self._fenced[unit]]:
             self._pods.settle(unit, int(cell[unit]), self._load[unit] == Load.POD)
         self._pods.begin(self._carried(), self._suspects())
+        # A predecessor may have let them stand fast for a person or a lifter: they do so until
+        # their next errands.
+        at_work = np.isin(self._grid.kind[np.maximum(cell, 0)], _WORKPLACES)
+        self._stands |= start.led & ~self._fenced & at_work
         self._block()
         early, self._early = self._early, []
         for message in early:
@@ -423,6 +433,13 @@ class TrafficManager:
             if unit not in self._strangers:
                 self._strangers.add(unit)
                 self._alarm(now, "stranger", f"state of unit {unit}, which the building lacks")
+
+    def _tell_ahead(self, now: float, state: FleetState) -> None:
+        for unit in state.unit.tolist():
+            if unit not in self._ahead:
+                self._ahead.add(unit)
+                text = f"state of unit {unit} is {state.stamp - now:.0f} s ahead; not heeded"
+                self._alarm(now, "clock", text)
 
     def _take_state(self, now: float, state: FleetState) -> None:
         verdict = self._graph.report(state)

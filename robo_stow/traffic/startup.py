@@ -22,6 +22,9 @@ Bools = NDArray[np.bool_]
 GRACE = 30.0
 """s a unit is waited for at the start: to be heard of, to finish its base, to take the epoch."""
 
+LAST_EPOCH = 1 << 31
+"""An epoch beyond this was never given: no number of restarts leads there."""
+
 AGAIN = 0.5
 """s after which a release that a unit does not report as known is sent again."""
 
@@ -43,6 +46,8 @@ class StartUp:
         routes: of the floor.
         longest: most actions a unit can have released and not done.
         fence: called for every unit that cannot be taken in.
+        mark: 0 or more, of this process: epochs begin by so many later. Two managers that start at
+            the same moment, unaware of each other, then do not give releases of one epoch.
 
     Public:
         epoch: of the fleet, when done.
@@ -51,8 +56,11 @@ class StartUp:
         led: Bools[units] whether a predecessor had released to the unit.
     """
 
-    def __init__(self, units: int, routes: Routes, longest: int, fence: Fence) -> None:
+    def __init__(
+        self, units: int, routes: Routes, longest: int, fence: Fence, mark: int = 0
+    ) -> None:
         self.epoch = 0
+        self._mark = mark
         self.heard = np.zeros(units, np.bool_)
         self.led = np.zeros(units, np.bool_)
         self.stamp: F64 = np.full(units, -np.inf)
@@ -165,13 +173,16 @@ class StartUp:
             cell = int(self.cell[unit])
             if not self._routes.is_floor(cell):
                 self._fence(now, unit, f"reports cell {cell}, which is no place to stand", ())
+            elif self._epoch[unit] > LAST_EPOCH:
+                text = f"reports epoch {self._epoch[unit]}, which nobody has given"
+                self._fence(now, unit, text, (cell,))
             elif cell in shared:
                 self._fence(now, unit, f"reports cell {cell}, as another unit does", (cell,))
 
     def _begin_sync(self, now: float) -> None:
         self.led = ~self._own & (self._epoch != 0)
-        heard = self._epoch[self.heard]
-        self.epoch = int(heard.max()) + 1 if len(heard) else 1
+        heard = self._epoch[self.heard & (self._epoch <= LAST_EPOCH)]
+        self.epoch = int(heard.max(initial=0)) + 1 + self._mark
         self._stage = _Stage.SYNC
         self._since = now
         self._next_sync = now

@@ -126,6 +126,7 @@ class ZoneFile:
             try:
                 zones = json.loads(self._path.read_text(encoding="utf-8"))
                 for name, zone in zones.items():
+                    zone["occupied"] = bool(zone["occupied"])
                     cells = np.array(zone["cells"], np.int32)
                     if cells.ndim != 1 or ((cells < 0) | (cells >= self._cells)).any():
                         raise InputError(self._path, f"{name}.cells", zone["cells"], "no such cell")
@@ -134,7 +135,7 @@ class ZoneFile:
         return KeepOuts(
             stamp=0.0,
             zone=tuple(zones),
-            occupied=np.array([bool(zone["occupied"]) for zone in zones.values()], np.uint8),
+            occupied=np.array([zone["occupied"] for zone in zones.values()], np.uint8),
             count=np.array([len(zone["cells"]) for zone in zones.values()], np.int32),
             cell=np.array([c for zone in zones.values() for c in zone["cells"]], np.int32),
         )
@@ -161,6 +162,11 @@ class ZoneFile:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # else the old file may be back after a power cut
+            finally:
+                os.close(folder)
         except OSError as error:
             raise InputError(self._path, "file", self._path.name, f"{error}") from None
         self._written = text
