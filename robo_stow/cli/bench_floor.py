@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 
 from robo_stow.bench.floor import WARM_UP, run_floor
-from robo_stow.cli.options import count, output_file, positive, seed, write_json
+from robo_stow.cli.options import add_figures_option, count, positive, seed, show_figures
 from robo_stow.errors import InputError
 from robo_stow.floor.load import load_building, show_warnings
 
@@ -38,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="thread CPU milliseconds a step (default: the building's)",
     )
     parser.add_argument("--seed", type=seed, metavar="S", help="seed (default: the building's)")
-    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
+    add_figures_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -70,7 +69,5 @@ def run(args: argparse.Namespace) -> int:
         seed=building.seed if args.seed is None else args.seed,
         progress=progress,
     )
-    if args.out is not None:
-        write_json(args.out, figures)
-    print(json.dumps(figures))
+    show_figures(figures, args.out)
     return 1 if figures["conflicts"] or figures["rejected_steps"] else 0

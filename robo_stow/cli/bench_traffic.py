@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -12,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from robo_stow.cli.options import count, output_file, positive, seed, write_json, writing
+from robo_stow.cli.options import (
+    add_figures_option,
+    count,
+    output_file,
+    positive,
+    seed,
+    show_figures,
+    writing,
+)
 from robo_stow.errors import InputError
 from robo_stow.floor.gridmap import Instance, instance_of_files, read_instance
 from robo_stow.traffic.benchmark import BenchmarkResult, run_benchmark
@@ -57,7 +64,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="2026 form: nobody is held up, to see what the delays cost",
     )
     parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed (default: 0)")
-    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
+    add_figures_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -117,9 +124,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.paths is not None:
         _write_paths(args.paths, result)
-    if args.out is not None:
-        write_json(args.out, result.figures)
-    print(json.dumps(result.figures))
+    show_figures(result.figures, args.out)
     return 1 if result.figures["rejected_steps"] or result.figures.get("conflicts") else 0
 
 

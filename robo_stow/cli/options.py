@@ -93,3 +93,15 @@ def write_json(path: Path, result: Any) -> None:
     """
     with writing(path):
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def add_figures_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--out`` for `show_figures`."""
+    parser.add_argument("--out", type=output_file, metavar="FILE.json", help="also write JSON here")
+
+
+def show_figures(figures: Any, out: Path | None) -> None:
+    """Print figures as one line of JSON, and write them into the file of ``--out`` if any."""
+    if out is not None:
+        write_json(out, figures)
+    print(json.dumps(figures))
