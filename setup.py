@@ -14,7 +14,7 @@ NODES = [
     "fleet_simulator",
     "fulfilment",
     "gazebo_link",
-    "harmonic_pods",
+    "harmonic_link",
     "inventory",
     "lifter_drives",
     "monitor",

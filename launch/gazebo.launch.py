@@ -6,7 +6,7 @@ ros2 launch robo_stow gazebo.launch.py building:=demo units:=8 gui:=true
 The world is made from the building's file; units are spawned by ros_gz_sim, bridged by
 ros_gz_bridge and driven by speed commands; pods that units carry are held by detachable joints.
 People, orders and the lifters' drives are those of the embedded simulator, which steps with
-Gazebo's clock.
+Gazebo's clock; the arms in Gazebo follow those drives.
 """
 
 import shutil
@@ -34,7 +34,7 @@ from robo_stow_nodes.launching import (
 
 from launch import LaunchContext, LaunchDescription
 from robo_stow.floor.world import unit_poses, unit_sdf, world_sdf
-from robo_stow.gazebo.bridge import CLOCK, SERVICES, configuration, unit_topics
+from robo_stow.gazebo.bridge import CLOCK, SERVICES, configuration, lifter_topics, unit_topics
 
 GUI = Argument("gui", "false", "show Gazebo's window", choices=("true", "false"))
 TIME = Argument("use_sim_time", "true", SIM_TIME.description, bool)
@@ -53,7 +53,7 @@ def _start(context: LaunchContext) -> list:
     folder = Path(tempfile.mkdtemp(prefix="robo_stow_gazebo_"))
     world = folder / "world.sdf"
     world.write_text(world_sdf(building, seed, "harmonic", units=0), encoding="utf-8")
-    bridged = [CLOCK]
+    bridged = [CLOCK, *(topic for s in building.lifters for topic in lifter_topics(s.id))]
     spawned, driven = [], []
     for unit, (x, y, z, yaw) in enumerate(unit_poses(building, seed)):
         name = building.unit_name(unit)
@@ -94,7 +94,7 @@ def _start(context: LaunchContext) -> list:
                     parameters=[{"config_file": str(bridge), TIME.name: TIME.value()}],
                 ),
                 *driven,
-                node("harmonic_pods", (*SITE, TIME)),
+                node("harmonic_link", (*SITE, TIME)),
                 node(
                     "fleet_simulator",
                     (*SITE, TIME),

@@ -22,6 +22,7 @@ from trajectory_msgs.msg import JointTrajectoryPoint
 
 from robo_stow.errors import InputError
 from robo_stow.floor.building import LifterSite
+from robo_stow.floor.world import ARM_JOINTS
 from robo_stow.lifter.dynamics import GRAVITY
 from robo_stow.lifter.follower import (
     ArmCancel,
@@ -34,7 +35,7 @@ from robo_stow.lifter.follower import (
 )
 from robo_stow.messages import Core, LifterFeedback
 
-JOINTS = (*(f"joint_{i}" for i in range(1, 7)), "clamp_joint")
+JOINTS = (*ARM_JOINTS, "clamp_joint")
 """As in ``urdf/robo_stow.urdf.xacro``."""
 
 

@@ -65,6 +65,7 @@ COMMANDS: dict[type, str] = {
 }
 """Service of each command that people give to the traffic manager."""
 
+ARM_JOINT = "lifters/{lifter}/{joint}/cmd_pos"
 LIFT = "lifters/{lifter}/lift"
 FOLLOW = "lifters/{lifter}/joint_trajectory_controller/follow_joint_trajectory"
 JOINT_STATES = "lifters/{lifter}/joint_states"

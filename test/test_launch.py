@@ -185,7 +185,7 @@ def test_a_site_starts_every_room(described: Described) -> None:
     assert started == kinds - {
         "drive_unit",
         "lifter_drives",
-        "harmonic_pods",
+        "harmonic_link",
     }  # of one robot; Harmonic
 
 

@@ -47,7 +47,7 @@ NODES = (
     "drive_unit",
     "fleet_simulator",
     "fulfilment",
-    "harmonic_pods",
+    "harmonic_link",
     "inventory",
     "lifter_drives",
     "monitor",

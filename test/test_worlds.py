@@ -26,7 +26,7 @@ from robo_stow.floor.world import (
     unit_sdf,
     world_sdf,
 )
-from robo_stow.gazebo.bridge import CLOCK, configuration, unit_topics
+from robo_stow.gazebo.bridge import CLOCK, configuration, lifter_topics, unit_topics
 from robo_stow.lifter.kinematics import POCKET, handoff_point, poses
 from robo_stow.resources import share_dir
 
@@ -180,6 +180,7 @@ CONVERTED = {
     "geometry_msgs/msg/PoseStamped": "gz.msgs.Pose",
     "nav_msgs/msg/Odometry": "gz.msgs.Odometry",
     "std_msgs/msg/Empty": "gz.msgs.Empty",
+    "std_msgs/msg/Float64": "gz.msgs.Double",
     "std_msgs/msg/String": "gz.msgs.StringMsg",
 }
 
@@ -208,3 +209,16 @@ def test_a_unit_in_harmonic_is_bridged_to_its_node() -> None:
         asked = {joint.findtext(f"{kind}_topic") for kind in ("attach", "detach", "output")}
         assert asked < {row["gz_topic_name"] for row in rows}
     assert len({row["gz_topic_name"] for row in rows}) == len(rows)
+
+
+def test_an_arm_in_harmonic_is_bridged_joint_by_joint(building: Building) -> None:
+    (site,) = building.lifters
+    rows = yaml.safe_load(configuration(lifter_topics(site.id)))
+    world = ET.fromstring(world_sdf(building, building.seed, "harmonic", units=0))
+    arm = world.find(f"world/model[@name='{site.id}']")
+    assert arm is not None
+    heard = {plugin.findtext("topic") for plugin in arm.findall("plugin")}
+    assert heard == {row["gz_topic_name"] for row in rows}
+    for row in rows:
+        assert CONVERTED[row["ros_type_name"]] == row["gz_type_name"]
+        assert row["direction"] == "ROS_TO_GZ"

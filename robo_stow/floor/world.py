@@ -47,6 +47,8 @@ plugin sets the wheels' speed: this is what it pushes the unit with."""
 RIGID = ("lift_joint", "platform_joint")
 """Joints of a drive unit that Classic leaves rigid."""
 
+ARM_JOINTS = tuple(f"joint_{i}" for i in range(1, 7))
+"""Joints of a Robo-Stow's arm, from its foot on."""
 LOAD_HEIGHT = 0.05
 """m from the floor to the feet of a pod that is carried, in a Harmonic world."""
 SLAB = 0.2
@@ -91,7 +93,7 @@ def arm_frames(building: Building, site: LifterSite, urdf: str, joint: Joints) -
     """Frames F64[4, 4] of the links of a site's arm in the world, by link, from the arm's URDF."""
     base = np.eye(4)
     base[:3, 3] = (site.base[0], site.base[1], building.levels[0].height)
-    at = {f"joint_{i}": angle for i, angle in enumerate(joint, 1)}
+    at = dict(zip(ARM_JOINTS, joint, strict=True))
     return {link: base @ frame for link, frame in body_frames(urdf, at).items()}
 
 
@@ -246,9 +248,9 @@ def _lifter(building: Building, site: LifterSite, harmonic: bool) -> Iterator[st
     parked = poses(building, site).parked[-1]
     if harmonic:
         plugins = "".join(
-            _position_controller(site.id, f"joint_{i}", speed, angle)
-            for i, (speed, angle) in enumerate(
-                zip(building.lifter.joint_speed, parked, strict=True), 1
+            _position_controller(site.id, joint, speed, angle)
+            for joint, speed, angle in zip(
+                ARM_JOINTS, building.lifter.joint_speed, parked, strict=True
             )
         )
         pose = f"{site.base[0]:g} {site.base[1]:g} {building.levels[0].height:g} 0 0 0"

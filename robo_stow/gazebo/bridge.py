@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import yaml
 
+from robo_stow.floor.world import ARM_JOINTS
+
 
 class Bridged(NamedTuple):
     """One topic, in the words of ros_gz_bridge."""
@@ -46,6 +48,20 @@ def unit_topics(name: str) -> list[Bridged]:
     return [
         Bridged(f"{name}/{ros}", f"/model/{name}/{gz}", kind, f"gz.msgs.{gz_kind}", direction)
         for ros, gz, kind, gz_kind, direction in rows
+    ]
+
+
+def lifter_topics(name: str) -> list[Bridged]:
+    """Topics of the Robo-Stow ``name``."""
+    return [
+        Bridged(
+            f"lifters/{name}/{joint}/cmd_pos",
+            f"/model/{name}/joint/{joint}/cmd_pos",
+            "std_msgs/msg/Float64",
+            "gz.msgs.Double",
+            "ROS_TO_GZ",
+        )
+        for joint in ARM_JOINTS
     ]
 
 

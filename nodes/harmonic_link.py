@@ -1,35 +1,38 @@
-"""Node that keeps the pods of a Gazebo Harmonic world where they are, on the move too."""
+"""Node that shows in a Gazebo Harmonic world what units carry and lifters do."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from rclpy.task import Future
 from robo_stow_nodes import qos, topics
 from robo_stow_nodes.shell import CoreNode, run_alone
 from ros_gz_interfaces.msg import Entity
 from ros_gz_interfaces.srv import DeleteEntity, SpawnEntity
-from std_msgs.msg import Empty, String
+from std_msgs.msg import Empty, Float64, String
 
-from robo_stow.floor.world import pod_sdf
+from robo_stow.floor.world import ARM_JOINTS, pod_sdf
 from robo_stow.gazebo.carried import CarriedPods, LoadHeld, ModelCome, ModelDone, ModelGone
-from robo_stow.messages import Core
+from robo_stow.messages import Core, LifterFeedback
 
 STATES = {"attached": True, "detached": False}
 """What the DetachableJoint of gz-sim says."""
 
 
-class HarmonicPodsNode(CoreNode):
-    """Removes, spawns, attaches and detaches the models of pods.
+class HarmonicLinkNode(CoreNode):
+    """Removes, spawns, attaches and detaches the models of pods; has arms follow their drives.
 
     Subscribes:
         /fleet/state (FleetState), /fleet/pod_places (PodPlaces)
+        /lifters/<id>/feedback (LifterFeedback): where the drives have the arm's joints.
         /<unit>/load/state (std_msgs/String): attached or detached, from the unit's joint.
 
     Publishes:
         /<unit>/load/attach, /<unit>/load/detach (std_msgs/Empty): to the unit's joint.
+        /lifters/<id>/joint_<i>/cmd_pos (std_msgs/Float64): rad, i from 1 to 6.
 
     Calls:
         /world/default/create (ros_gz_interfaces/SpawnEntity)
@@ -39,7 +42,7 @@ class HarmonicPodsNode(CoreNode):
     models there are it knows from the building's file and from what it has done.
     """
 
-    KIND = "harmonic_pods"
+    KIND = "harmonic_link"
 
     def build(self) -> Sequence[Core]:
         return (CarriedPods(self.building, self.seed),)
@@ -58,9 +61,28 @@ class HarmonicPodsNode(CoreNode):
         for index, unit in enumerate(self._units()):
             name = topics.topic(topics.UNIT_LOAD_STATE, unit=unit)
             self.create_subscription(String, name, partial(self._on_state, index), qos.COMMAND)
+        self._joints = {
+            site.id: [
+                self.create_publisher(
+                    Float64,
+                    topics.topic(topics.ARM_JOINT, lifter=site.id, joint=joint),
+                    qos.STATE,
+                )
+                for joint in ARM_JOINTS
+            ]
+            for site in self.building.lifters
+        }
+        self._connect_subscription(LifterFeedback)
         self.outlets[ModelGone] = self._go
         self.outlets[ModelCome] = self._come
         self.outlets[LoadHeld] = self._hold
+
+    def deliver(self, record: Any) -> None:
+        if isinstance(record, LifterFeedback):
+            for publisher, angle in zip(self._joints[record.lifter], record.joint, strict=True):
+                publisher.publish(Float64(data=float(angle)))
+        else:
+            super().deliver(record)
 
     def _units(self) -> list[str]:
         return [self.building.unit_name(unit) for unit in range(self.building.units)]
@@ -100,7 +122,7 @@ class HarmonicPodsNode(CoreNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node as a process."""
-    return run_alone(HarmonicPodsNode, args)
+    return run_alone(HarmonicLinkNode, args)
 
 
 if __name__ == "__main__":

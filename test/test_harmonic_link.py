@@ -1,4 +1,4 @@
-"""Pods of a Harmonic world over DDS, with services and joints of the exact types."""
+"""Pods and arms of a Harmonic world over DDS, with services and topics of the exact types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gz_world import GzWorld
 from robo_stow.floor.load import load_building
 from robo_stow.floor.start import pod_cells
 from robo_stow.floor.world import LOAD_HEIGHT, load_name, pod_name, storage_height
-from robo_stow.messages import FleetState, Load, PodPlaces
+from robo_stow.messages import DriveStatus, FleetState, LifterFeedback, Load, PodPlaces
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("ros_gz_interfaces", reason="needs the built workspace")
@@ -20,10 +20,10 @@ pytest.importorskip("ros_gz_interfaces", reason="needs the built workspace")
 from rclpy.node import Node
 from robo_stow_nodes import qos, topics
 from robo_stow_nodes.conversions import Converter
-from robo_stow_nodes.harmonic_pods import HarmonicPodsNode
+from robo_stow_nodes.harmonic_link import HarmonicLinkNode
 from ros_gz_interfaces.msg import Entity
 from ros_gz_interfaces.srv import DeleteEntity, SpawnEntity
-from std_msgs.msg import Empty, String
+from std_msgs.msg import Empty, Float64, String
 
 BUILDING = load_building("demo", units=2)
 UNITS = [BUILDING.unit_name(unit) for unit in range(2)]
@@ -103,7 +103,7 @@ def fleet(cell: int, pod: int, yaw: float) -> FleetState:
 
 
 def test_a_pod_is_lifted_carried_and_set_down(graph: Any) -> None:
-    graph.host(HarmonicPodsNode, units=2, use_sim_time=False)
+    graph.host(HarmonicLinkNode, units=2, use_sim_time=False)
     said = {
         record: graph.nodes[0].create_publisher(
             Converter(BUILDING).codec(record).message, topics.TOPICS[record], qos.of(record)
@@ -147,3 +147,27 @@ def test_a_pod_is_lifted_carried_and_set_down(graph: Any) -> None:
     say(stands(pod, -1))
     assert graph.spin_until(lambda: world.attached[UNITS[1]], 30.0)
     assert len(world.models) == len(pods)
+
+
+def test_an_arm_follows_its_drives(graph: Any) -> None:
+    (site,) = BUILDING.lifters
+    graph.host(HarmonicLinkNode, units=2, use_sim_time=False)
+    node = graph.nodes[0]
+    heard: dict[int, float] = {}
+    for joint in range(1, 7):
+        name = f"/lifters/{site.id}/joint_{joint}/cmd_pos"
+        node.create_subscription(
+            Float64, name, lambda m, j=joint: heard.update({j: m.data}), qos.STATE
+        )
+    codec = Converter(BUILDING).codec(LifterFeedback)
+    name = topics.topic(topics.TOPICS[LifterFeedback], lifter=site.id)
+    drives = node.create_publisher(codec.message, name, qos.of(LifterFeedback))
+    angles = (0.1, -0.2, 0.3, -0.4, 0.5, -0.6)
+    feedback = LifterFeedback(0.0, site.id, 1, angles, True, 0.0, DriveStatus.OK, 0.0)
+
+    def followed() -> bool:
+        drives.publish(codec.encode(feedback))
+        return len(heard) == 6
+
+    assert graph.spin_until(followed, 20.0)
+    assert [heard[joint] for joint in range(1, 7)] == pytest.approx(angles)
