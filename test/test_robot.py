@@ -219,6 +219,13 @@ def test_an_emergency_stop_holds_until_it_is_released_and_reset() -> None:
     assert body.off(int(released([F] * 5).cell[-1])) < 0.02
 
 
+def test_a_unit_goes_on_reporting_when_time_goes_back() -> None:
+    unit = DriveUnitCore(load_building("demo"), 0, 0)
+    assert [m.stamp for m in unit.step(100.0, []) if isinstance(m, FleetState)] == [100.0]
+    assert [m.stamp for m in unit.step(3.0, []) if isinstance(m, FleetState)] == [3.0]
+    assert [m.stamp for m in unit.step(3.1, []) if isinstance(m, FleetState)] == [3.1]
+
+
 def test_a_unit_stands_while_its_odometry_is_silent() -> None:
     body = Body(wheels())
     body.inbox.append(released([F] * 5))

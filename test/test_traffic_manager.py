@@ -1102,3 +1102,115 @@ def test_a_unit_whose_clock_is_ahead_does_not_silence_the_others() -> None:
     done = [plant.results[unit, number] for unit, number in zip((0, 2), numbers, strict=True)]
     assert done == [ErrandResult.DONE] * 2
     assert plant.kinds() == ["clock"]
+
+
+# --- time that goes back, units that start anew --------------------------------------------------
+
+
+@pytest.mark.parametrize("back", [2.0, 7.0, 3600.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_time_that_goes_back_is_told_and_work_goes_on(seed: int, back: float) -> None:
+    plant = Plant(make_building(5, 8), seed, loss=0.1 * (seed % 2), pace=0.5)
+    plant.now = 5000.0
+    manager = plant.start()
+    operate(plant, manager, 150 + 10 * seed)
+    epoch, late = manager.epoch, plant.state()
+    plant.now -= back
+    plant.checker = Checker(plant.building)
+    plant.step(manager, [late])  # sent before the step
+    assert plant.kinds().count("clock") >= 1
+    assert "gone back" in next(a.text for a in plant.alarms if a.kind == "clock")
+    plant.results.clear()
+    operate(plant, manager, 400)
+    assert manager.running
+    assert manager.epoch > epoch
+    assert "fenced" not in plant.kinds()
+    assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 5
+
+
+def test_a_unit_that_is_silent_when_time_goes_back_keeps_its_cells() -> None:
+    plant = Plant(make_building(4, 4, OPEN), 2)
+    plant.now = 500.0
+    manager = plant.start()
+    operate(plant, manager, 100)
+    plant.units[0].mute = True  # it drives to the end of what it has, and stands there
+    plant.now -= 100.0
+    plant.checker = Checker(plant.building)
+    for _ in range(round(GRACE / STEP) + 20):
+        plant.step(manager, [plant.pods()])
+    assert manager.running
+    plant.results.clear()
+    operate(plant, manager, 500, sit_out=[0])  # fails where units meet
+    assert sum(result == ErrandResult.DONE for result in plant.results.values()) > 10
+    plant.units[0].mute = False
+    plant.results.clear()
+    operate(plant, manager, 400)
+    assert any(unit == 0 for unit, _ in plant.results), "it is taken in when it is heard again"
+
+
+def test_a_unit_started_anew_beneath_its_pod_is_not_taken_for_an_empty_one() -> None:
+    plant = Plant(make_building(3, 6), 1)
+    manager = plant.start()
+    plant.order(0, next(iter(plant.pod_at)), LIFT)
+    plant.run(manager, 120)
+    unit = plant.units[0]
+    pod = unit.pod
+    assert pod >= 0
+    # Its computer starts anew: no epoch, no load.
+    unit.epoch, unit.done, unit.base, unit.load, unit.pod = 0, 0, [], Load.NONE, -1
+    operate(plant, manager, 5, sit_out=[0])
+    assert plant.kinds() == ["fenced"]
+    answer = manager.command(plant.now, UnitReset(0))
+    assert not answer.ok
+    assert f"pod {pod}" in answer.reason
+    operate(plant, manager, 20, sit_out=[0])
+    assert manager.running
+    assert plant.told[pod] == -1
+    # A person has taken the pod off, and says so.
+    assert manager.command(plant.now, UnitReset(0)).ok
+    operate(plant, manager, 200, sit_out=[0])
+    assert manager.running
+    assert [a.text for a in plant.alarms if a.kind == "pod"] == [
+        f"pod {pod} is no longer on unit_0000; nobody says where"
+    ]
+    number = plant.order(0, 0)
+    plant.run(manager, 120)
+    assert plant.results[0, number] == ErrandResult.DONE
+
+
+def test_a_unit_started_anew_that_still_knows_its_pod_comes_back_with_one_reset() -> None:
+    plant = Plant(make_building(3, 6), 1)
+    manager = plant.start()
+    plant.order(0, next(iter(plant.pod_at)), LIFT)
+    plant.run(manager, 120)
+    unit = plant.units[0]
+    unit.epoch, unit.done, unit.base = 0, 0, []
+    operate(plant, manager, 5, sit_out=[0])
+    assert plant.kinds() == ["fenced"]
+    assert manager.command(plant.now, UnitReset(0)).ok
+    operate(plant, manager, 100, sit_out=[0])
+    number = plant.order(0, cell_of(plant.building, CellKind.STATION), FACE)
+    plant.run(manager, 120)
+    assert plant.results[0, number] == ErrandResult.DONE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_unit_that_is_reset_and_not_heard_of_again_keeps_its_cells(seed: int) -> None:
+    plant = Plant(make_building(4, 4, OPEN), seed)
+    manager = plant.start()
+    operate(plant, manager, 100)
+    truth = plant.state([0])
+    lie = dataclasses.replace(truth, stamp=plant.now + STEP / 2, epoch=truth.epoch + np.uint32(1))
+    manager.step(plant.now + STEP / 2, [lie])
+    operate(plant, manager, 50, sit_out=[0])
+    assert manager.command(plant.now, UnitReset(0)).ok
+    plant.units[0].mute = True  # its battery is empty now
+    here = plant.units[0].cell
+    operate(plant, manager, round(2 * GRACE / STEP), sit_out=[0])
+    assert manager.running
+    assert plant.kinds()[-1] == "fenced"
+    number = plant.order(1, here)
+    plant.results.clear()
+    operate(plant, manager, 300, sit_out=[0])  # fails where units meet
+    assert (1, number) not in plant.results
+    assert plant.results

@@ -108,6 +108,9 @@ class UnitCore(ABC):
         self._said = said = []
         for message in inbox:
             self.receive(now, message)
+        if self._now is not None and now < self._now:  # time has gone back
+            self._told = -np.inf
+            self._traffic_at = now if self._traffic_at is not None else None
         silent = self._traffic_at is not None and now - self._traffic_at > TRAFFIC_SILENCE
         if silent:
             self._traffic_at = None

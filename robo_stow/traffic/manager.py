@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ from robo_stow.traffic.execution import ExecutionGraph, PlanError, Verdict
 from robo_stow.traffic.planner import Planner
 from robo_stow.traffic.pods import PodMap
 from robo_stow.traffic.routes import Routes
-from robo_stow.traffic.startup import AGAIN, StartUp
+from robo_stow.traffic.startup import AGAIN, GRACE, StartUp
 from robo_stow.traffic.tick import Tick
 from robo_stow.traffic.zones import Zones
 
@@ -61,6 +62,9 @@ OPEN_REPEATS = 10
 
 SILENCE = 10.0
 """s by which a unit's newest state may be older than the fleet's before others drive round it."""
+
+STEP_BACK = 1.0
+"""s by which time must go back for the fleet to be taken over anew; less is waited for."""
 
 ATTEMPTS_PER_SECOND = 200_000
 """Improvement attempts of the planner that count as one second of ``traffic.budget``.
@@ -153,7 +157,10 @@ class TrafficManager:
         self._graph = ExecutionGraph(
             n, self._grid.width, self._grid.height, capacity=limit + 1, ahead=limit + 1
         )
-        self._startup = StartUp(n, self._routes, limit + 1, self._fence, mark)
+        self._new_startup = partial(StartUp, n, self._routes, limit + 1, self._fence, mark)
+        self._startup = self._new_startup()
+        self._now = -math.inf  # of the last step
+        self._stepped_back = -math.inf  # when time last went back
         self._direct = False
         self._running = False
         self._early: list[Errands] = []
@@ -185,6 +192,11 @@ class TrafficManager:
         # Units that others have to drive round.
         self._fenced = np.zeros(n, np.bool_)
         self._fence_cells: dict[int, tuple[int, ...]] = {}  # closed besides the claimed ones
+        self._last_cells: dict[
+            int, tuple[int, ...]
+        ] = {}  # of units, should they not be heard of again
+        self._empty: set[int] = set()  # fenced with a pod, and say now that they have none
+        self._asked: set[int] = set()  # of them, those whose reset was refused for it
         self._halted = np.zeros(n, np.bool_)  # stopped, dead or silent; or fenced
         self._blocked: U8 = np.zeros(cells, np.uint8)
 
@@ -236,10 +248,17 @@ class TrafficManager:
 
     def step(self, now: float, inbox: Sequence[Message]) -> list[Message]:
         """Take states, errands and what people command; say releases, ended errands, alarms."""
+        if now < self._now - STEP_BACK:
+            self._start_over(now)
+        self._now = now
+        # What was sent before time went back must not pass for the newest.
+        recent = now - self._stepped_back < GRACE
         for message in inbox:
             if isinstance(message, FleetState):
                 if message.stamp > now + SILENCE:  # or all others would count as silent
                     self._tell_ahead(now, message)
+                elif recent and message.stamp > now + STEP_BACK:
+                    continue
                 elif self._running:
                     self._take_state(now, message)
                 else:
@@ -339,6 +358,12 @@ class TrafficManager:
             return f"there is no unit {unit}"
         if not self._fenced[unit]:
             return f"{self._name(unit)} is not fenced"
+        if unit in self._empty and unit not in self._asked:
+            self._asked.add(unit)
+            return (
+                f"{self._name(unit)} carried pod {self._load_id[unit]} and reports that it has "
+                "none: see to it that no pod is on it, then reset it again"
+            )
         self._late.add(unit)
         self._alarm(now, "reset", f"{self._name(unit)} is taken in again; the fleet comes to rest")
         return ""
@@ -364,6 +389,37 @@ class TrafficManager:
 
     # --- start-up ------------------------------------------------------------------------------
 
+    def _start_over(self, now: float) -> None:
+        """Time has gone back: take the fleet over as a new manager would.
+
+        Units keep to what is released, and follow the new epoch when they are at rest. What is
+        fenced stays so, and a unit not heard of again keeps the cells it had.
+        """
+        back = self._now - now
+        self._alarm(now, "clock", f"time has gone back by {back:.0f} s; the fleet is taken over")
+        self._stepped_back = now
+        if self._running:
+            self._last_cells = {
+                unit: tuple(self._graph.claims(unit).tolist()) for unit in range(self._graph.units)
+            }
+        fenced = np.flatnonzero(self._fenced)
+        for unit in fenced.tolist():
+            more = self._last_cells.get(unit, ())
+            self._fence_cells[unit] = tuple(dict.fromkeys((*self._fence_cells[unit], *more)))
+        heard = self._startup.heard[fenced]
+        self._startup = self._new_startup()
+        self._startup.heard[fenced] = heard
+        self._running = False
+        self._early = []
+        self._ended = []
+        self._follow.clear()
+        self._number[:] = self._goal[:] = self._claim[:] = -1
+        self._phase[:] = _Phase.NONE
+        self._due[:] = _NEVER
+        self._operating[:] = self._stands[:] = False
+        self._pods.lowering.clear()
+        self._next_keep_out = now
+
     def _gather_state(self, now: float, state: FleetState) -> None:
         known = (state.unit >= 0) & (state.unit < len(self._fenced))
         self._tell_strangers(now, state.unit[~known])
@@ -374,8 +430,8 @@ class TrafficManager:
         self._status[unit] = state.status[take]
 
     def _carried(self) -> I32:
-        """Pods that units carry."""
-        carried: I32 = self._load_id[self._startup.heard & (self._load == Load.POD)]
+        """Pods that units carry, or carried when they were last heard of."""
+        carried: I32 = self._load_id[self._load == Load.POD]
         return carried
 
     def _start(self, now: float) -> None:
@@ -486,6 +542,8 @@ class TrafficManager:
             if not self._startup.heard[unit]:
                 self._late.add(unit)
                 return
+            if self._load[unit] == Load.POD and unit not in self._pods.lowering:
+                (self._empty.discard if state.load[i] == Load.POD else self._empty.add)(unit)
             if set(cells) - set(self._fence_cells[unit]):
                 self._fence_cells[unit] = tuple(dict.fromkeys((*self._fence_cells[unit], *cells)))
                 self._block()
@@ -499,6 +557,8 @@ class TrafficManager:
     def _fence(self, now: float, unit: int, reason: str, cells: Iterable[int]) -> None:
         self._fenced[unit] = self._halted[unit] = True
         self._fence_cells[unit] = tuple(cells)
+        if not self._startup.heard[unit]:
+            self._fence_cells[unit] += self._last_cells.get(unit, ())
         self._graph.fence(unit)
         self._alarm(now, "fenced", f"{self._name(unit)} {reason}; fenced until it is reset")
         if self._running:
@@ -785,10 +845,21 @@ class TrafficManager:
         self._startup.begin_again(now, graph, self._fenced, late)
         for unit in late:
             self._fenced[unit] = self._halted[unit] = False
-            self._fence_cells.pop(unit)
+            claims = graph.claims(unit).tolist()
+            self._last_cells[unit] = tuple({*claims, *self._fence_cells.pop(unit)})
+            self._tell_pod_gone(now, unit)
         self._late.clear()
         self._running = False
         return True
+
+    def _tell_pod_gone(self, now: float, unit: int) -> None:
+        if unit in self._empty:
+            text = (
+                f"pod {self._load_id[unit]} is no longer on {self._name(unit)}; nobody says where"
+            )
+            self._alarm(now, "pod", text)
+        self._empty.discard(unit)
+        self._asked.discard(unit)
 
     def _planned(self, now: float) -> None:
         """Take in how the last tick has ended."""
