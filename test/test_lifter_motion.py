@@ -8,7 +8,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from robo_stow.errors import RoboStowError
@@ -85,6 +85,7 @@ def test_bodies_are_where_the_controller_thinks(q: Joints) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(start=joints, end=joints, payload=st.sampled_from([0.0, 800.0, 6000.0]))
+@example(start=(0.0,) * 6, end=(0.0, 0.0, 0.0, 0.0, 0.0, 1.1920929e-07), payload=0.0)
 def test_trajectories_end_where_they_should_within_all_limits(
     start: Joints, end: Joints, payload: float
 ) -> None:
@@ -110,6 +111,25 @@ def test_trajectories_end_where_they_should_within_all_limits(
     if abs(way[far]) > 1e-6:
         share = (path[:, far] - start[far]) / way[far]
         np.testing.assert_allclose(path, np.array(start) + share[:, None] * way, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start=joints,
+    other=joints,
+    length=st.floats(-10.0, -1.0).map(lambda exponent: 10.0**exponent),
+    payload=st.sampled_from([0.0, 800.0, 6000.0]),
+)
+def test_the_shortest_ways_can_be_driven(
+    planner: Planner, start: Joints, other: Joints, length: float, payload: float
+) -> None:
+    way = np.array(other) - np.array(start)
+    end = np.array(start) + length * way / max(np.abs(way).max(), 1.0)
+    a, b, c, d, e, f = (float(v) for v in end)
+    move = planner.plan(start, (a, b, c, d, e, f), payload)
+    assert move.at(move.duration) == pytest.approx((a, b, c, d, e, f), abs=1e-9)
+    assert (np.abs(move.speed) <= (1 + 1e-3) * planner.speed).all()
+    assert (np.abs(move.acceleration) <= (1 + 1e-3) * planner.acceleration + 1e-9).all()
 
 
 def test_light_moves_are_as_quick_as_the_joints_allow(planner: Planner) -> None:

@@ -112,10 +112,13 @@ class Planner:
 
     def _new(self, start: Joints, end: Joints, payload: float) -> Trajectory:
         way = np.array(end) - np.array(start)
-        if not np.abs(way).max() > 1e-9:
+        # So long that rates along the path are near 1 for the solver, however short the way.
+        length = np.sqrt(np.abs(way).max())
+        if not length**2 > 1e-9:
             return self._still(np.array(end), payload)
-        path = toppra.SplineInterpolator([0.0, 1.0], [start, end])
-        grid = np.linspace(0.0, 1.0, POINTS + 1)
+        way /= length
+        path = toppra.SplineInterpolator([0.0, length], [start, end])
+        grid = np.linspace(0.0, length, POINTS + 1)
         limits = [
             toppra.constraint.JointVelocityConstraint(np.stack([-self.speed, self.speed], 1)),
             toppra.constraint.JointAccelerationConstraint(
