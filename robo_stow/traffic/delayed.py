@@ -36,9 +36,6 @@ PERIOD = 10
 AHEAD = 1
 """Joint steps planned beyond those that the ticks up to the next plan have room for."""
 
-BACKLOG = 8
-"""Actions planned and not done at which a unit is left out of planning."""
-
 
 @dataclass
 class DelayedResult:
@@ -265,7 +262,7 @@ def run_delayed(
         **options,
     )
     pool = TaskPool(instance, planner)
-    room = BACKLOG + math.ceil(2 * PERIOD / config.ticks_per_move) + AHEAD + 2
+    room = math.ceil(2 * PERIOD / config.ticks_per_move) + AHEAD + 3
     graph = ExecutionGraph(n, grid.width, grid.height, capacity=room, ahead=room)
     floor = _Floor(instance, config.ticks_per_move, 1 << room.bit_length())
     graph.reset(1, floor.cell, floor.heading)
@@ -278,12 +275,15 @@ def run_delayed(
     given = np.full(n, -1)  # task that the pool had given the unit
     steps = 0
 
-    def plan_until(last: int) -> list[U8]:
-        """Joint steps up to number ``last``, from where the plan ends."""
+    def plan_until(last: int, tick: int) -> list[U8]:
+        """Joint steps up to number ``last``, from where the plan ends, with reports of ``tick``."""
         nonlocal end, facing, steps
         plan: list[U8] = []
         while steps < last:
             times.begin()
+            # Who cannot have done by then what is planned stands until the plan has caught up: the
+            # others go before it, rather than wait for it later.
+            late = planned - floor.done > steps - tick / config.ticks_per_move
             for unit in np.flatnonzero((end == pool.goal) & (pool.goal >= 0)).tolist():
                 task = int(pool.task[unit])
                 tasks.plan_visit(unit, task, given[unit] != task, int(planned[unit]))
@@ -295,7 +295,7 @@ def run_delayed(
                 goal,
                 next_goal=pool.next_goal,
                 later=pool.later,
-                frozen=(planned - floor.done >= BACKLOG).astype(np.uint8),
+                frozen=late.astype(np.uint8),
                 budget_s=max(budget_ms * 1e-3 - times.used(), 1e-6),
                 iterations=iterations,
             )
@@ -311,14 +311,14 @@ def run_delayed(
     under_way = np.zeros((ticks + 1, n), np.int32)
     states[0, :, 0], states[0, :, 1] = floor.cell, floor.heading
     conflicts = held_up = 0
-    plan = plan_until(math.ceil(PERIOD / config.ticks_per_move) + AHEAD)
+    plan = plan_until(math.ceil(PERIOD / config.ticks_per_move) + AHEAD, 0)
     for tick in range(ticks):
         if tick % PERIOD == 0:
             tasks.give_out()
             for action in plan:
                 graph.commit(action)
             ready = tick + 2 * PERIOD  # the next plan is handed over after one period
-            plan = plan_until(math.ceil(ready / config.ticks_per_move) + AHEAD)
+            plan = plan_until(math.ceil(ready / config.ticks_per_move) + AHEAD, tick)
         graph.release()
         release = graph.collect(float(tick), math.inf)
         if release is not None:
