@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -340,6 +341,12 @@ def test_wrong_calls_are_refused() -> None:
         with pytest.raises(ValueError, match="unit 1"):
             planner.step(*bad)
     planner.step(*good)
+    for budget in (math.nan, math.inf, -1.0):  # a step of no end, or of none of the time given
+        with pytest.raises(ValueError, match=f"budget_s: {budget}"):
+            planner.step(*good, budget_s=budget)
+    for attempts in (-1, 2**63):
+        with pytest.raises(ValueError, match=f"iterations: {attempts}"):
+            planner.step(*good, iterations=attempts)
     with pytest.raises(ValueError):
         planner.step(good[0][:1], *good[1:])
     with pytest.raises(ValueError):

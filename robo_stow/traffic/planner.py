@@ -13,6 +13,7 @@ Yukhnevich and Andreychuk 2025). `docs/traffic.md` has the method in full.
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -303,8 +304,13 @@ class Planner:
             [units] uint8 actions: 0 forward, 1 turn clockwise, 2 turn counter-clockwise, 3 wait.
 
         Raises:
-            ValueError: arrays of a wrong length, units on walls or sharing a cell, goals on walls.
+            ValueError: arrays of a wrong length, units on walls or sharing a cell, goals on walls;
+                a budget that is not a number of seconds, or a number of attempts below 0.
         """
+        if not (math.isfinite(budget_s) and budget_s >= 0.0):
+            raise ValueError(f"budget_s: {budget_s} is not a number of seconds")
+        if iterations is not None and not 0 <= iterations < 2**63:
+            raise ValueError(f"iterations: {iterations} is not in 0..2**63 - 1")
         if not len(cell) == len(heading) == len(goal) == self.units:
             raise ValueError(
                 f"{len(cell)} cells, {len(heading)} headings, {len(goal)} goals "
