@@ -13,6 +13,7 @@ from robo_stow_nodes.launching import (
     SITE,
     Argument,
     described,
+    integer,
     launched,
     namespaced,
     node,
@@ -54,14 +55,15 @@ BACKEND = (
 TOPICS = tuple(
     Argument(name, "", f"topic of the {what}; empty: <unit>/{name}")
     for name, what in (
+        ("joint_states", "joints of the platform"),
         ("cmd_vel", "speed commands"),
         ("odom", "odometry"),
         ("fiducial", "pose that a fiducial tells"),
-        ("joint_states", "joints of the platform"),
         ("battery_state", "battery"),
         ("emergency_stop", "emergency stop circuit"),
     )
 )
+JOINT_STATES = TOPICS[0]
 ENCLAVE = Argument("enclave", "/", "SROS2 enclave of the node")
 NAV2 = Argument("nav2_namespace", "", "namespace of the robot's Nav2; empty: the unit's name")
 ACTION_PARTS = ("send_goal", "cancel_goal", "get_result", "feedback", "status")
@@ -76,7 +78,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list:
     building = site(context)
-    unit = int(text(context, UNIT))
+    unit = integer(context, UNIT)
     if not 0 <= unit < building.units:
         raise InputError(
             "drive_unit.launch.py", "unit", unit, f"0 to {building.units - 1} expected"
@@ -100,7 +102,14 @@ def _start(context: LaunchContext) -> list:
                     remappings=remappings,
                     ros_arguments=["--enclave", text(context, ENCLAVE)],
                 ),
-                described(context, "drive_unit", name, drive_unit_arguments(building)),
+                described(
+                    context,
+                    "drive_unit",
+                    name,
+                    drive_unit_arguments(building),
+                    name,
+                    text(context, JOINT_STATES),
+                ),
             ]
         )
     ]

@@ -25,6 +25,7 @@ from robo_stow_nodes.launching import (
     SIM_TIME,
     SITE,
     Argument,
+    integer,
     launched,
     namespaced,
     node,
@@ -48,7 +49,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list:
     building = site(context)
-    seed = int(text(context, SEED))
+    seed = integer(context, SEED)
     seed = building.seed if seed < 0 else seed
     folder = Path(tempfile.mkdtemp(prefix="robo_stow_gazebo_"))
     world = folder / "world.sdf"

@@ -4,6 +4,7 @@ ros2 launch robo_stow robo_stow.launch.py building:=/etc/robo_stow/site.yaml lif
     controller:=false drives:=true hardware:=real plugin:=my_drives/MyDrives
 """
 
+from robo_stow_nodes import topics
 from robo_stow_nodes.launching import (
     COMMON,
     DESCRIBED,
@@ -54,6 +55,7 @@ def _start(context: LaunchContext) -> list:
         known = ", ".join(s.id for s in building.lifters)
         raise InputError("robo_stow.launch.py", "lifter", wanted, f"one of {known} expected")
     chosen = found[0]
+    place = topics.topic("lifters/{lifter}", lifter=chosen.id)
     return [
         namespaced(
             [
@@ -61,11 +63,15 @@ def _start(context: LaunchContext) -> list:
                     kind,
                     (*SITE, SIM_TIME),
                     values={"lifter": chosen.id},
-                    name=f"{kind}_{chosen.id}",
+                    name=topics.topic(f"{kind}_{{lifter}}", lifter=chosen.id),
                     condition=when(part.name, "true"),
                 )
                 for kind, part in zip(("robo_stow_lifter", "lifter_drives"), PARTS, strict=True)
             ]
-            + [described(context, "robo_stow", chosen.id, lifter_arguments(building, chosen))]
+            + [
+                described(
+                    context, "robo_stow", chosen.id, lifter_arguments(building, chosen), place
+                )
+            ]
         )
     ]

@@ -5,11 +5,19 @@ ros2 launch robo_stow rviz.launch.py view:=robot robot:=unit_0003 use_sim_time:=
 """
 
 from launch.actions import GroupAction
-from launch.substitutions import IfElseSubstitution, LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node, PushROSNamespace
-from robo_stow_nodes.launching import NAMESPACE, SIM_TIME, Argument, namespaced, shared
+from robo_stow_nodes.launching import (
+    NAMESPACE,
+    SIM_TIME,
+    Argument,
+    launched,
+    namespaced,
+    shared,
+    text,
+    transforms,
+)
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
 VIEW = Argument("view", "control_room", "what to look at", choices=("control_room", "robot"))
 ROBOT = Argument("robot", "unit_0000", "name of the robot of view:=robot")
@@ -18,25 +26,18 @@ TIME = Argument("use_sim_time", "true", SIM_TIME.description, bool)
 
 def generate_launch_description() -> LaunchDescription:
     """RViz; topics of the robot's view are relative to the robot's namespace."""
-    view = LaunchConfiguration(VIEW.name)
-    inner = IfElseSubstitution(
-        NotEqualsSubstitution(view, "robot"), "", LaunchConfiguration(ROBOT.name)
-    )
+    return launched((VIEW, ROBOT, TIME, NAMESPACE), _start)
+
+
+def _start(context: LaunchContext) -> list:
+    view = text(context, VIEW)
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         name="rviz",
-        arguments=["-d", shared("config", "rviz", [view, ".rviz"])],
+        arguments=["-d", shared("config", "rviz", f"{view}.rviz")],
         parameters=[{TIME.name: TIME.value()}],
-        # RViz reads the transforms by their absolute name; they are the site's.
-        remappings=[
-            ("/tf", [LaunchConfiguration(NAMESPACE.name), "/tf"]),
-            ("/tf_static", [LaunchConfiguration(NAMESPACE.name), "/tf_static"]),
-        ],
+        remappings=transforms(context),
     )
-    return LaunchDescription(
-        [
-            *(argument.declare() for argument in (VIEW, ROBOT, TIME, NAMESPACE)),
-            namespaced([GroupAction([PushROSNamespace(inner), rviz])]),
-        ]
-    )
+    inner = text(context, ROBOT) if view == "robot" else ""
+    return [namespaced([GroupAction([PushROSNamespace(inner), rviz])])]

@@ -31,6 +31,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from launch import Action, Condition, LaunchContext, LaunchDescription
+from robo_stow.errors import InputError
 from robo_stow.floor.building import Building
 from robo_stow.floor.load import load_building
 from robo_stow.floor.urdf import expand
@@ -102,6 +103,30 @@ def text(context: LaunchContext, argument: Argument) -> str:
     return str(LaunchConfiguration(argument.name).perform(context))
 
 
+def integer(context: LaunchContext, argument: Argument) -> int:
+    """What a launch argument that is a whole number says in this launch.
+
+    Raises:
+        InputError: it is none.
+    """
+    said = text(context, argument)
+    try:
+        return int(said)
+    except ValueError:
+        raise InputError("ros2 launch", argument.name, said, "a whole number expected") from None
+
+
+def namespace(context: LaunchContext) -> str:
+    """What the names of the launch's topics begin with: empty, or ``/`` and its namespace."""
+    name = text(context, NAMESPACE).strip("/")
+    return name and f"/{name}"
+
+
+def transforms(context: LaunchContext) -> list[tuple[str, str]]:
+    """Remappings to the site's transforms of the absolute names that tf2 knows them by."""
+    return [(name, namespace(context) + name) for name in ("/tf", "/tf_static")]
+
+
 def site(context: LaunchContext) -> Building:
     """The building that the launch arguments name.
 
@@ -110,19 +135,26 @@ def site(context: LaunchContext) -> Building:
     """
     return load_building(
         text(context, BUILDING),
-        units=int(text(context, UNITS)) or None,
+        units=integer(context, UNITS) or None,
         orders=text(context, ORDERS) or None,
     )
 
 
 def described(
-    context: LaunchContext, robot: str, name: str, arguments: Mapping[str, object]
+    context: LaunchContext,
+    robot: str,
+    name: str,
+    arguments: Mapping[str, object],
+    place: str,
+    joint_states: str = "",
 ) -> Node:
-    """Publisher of the description of a robot, its frames and topics called after ``name``.
+    """Publisher of the description of a robot, its frames called after ``name``.
 
     Args:
         robot: file in ``urdf/``, without its ending.
         arguments: of its xacro, besides those that the launch arguments give.
+        place: what the names of the robot's topics begin with.
+        joint_states: topic of its joints; empty: ``<place>/joint_states``.
     """
     description = expand(
         robot, {**arguments, **{a.name: text(context, a) for a in (HARDWARE, PLUGIN)}}
@@ -130,8 +162,13 @@ def described(
     return Node(
         package="robot_state_publisher",
         executable="robot_state_publisher",
-        namespace=name,
+        name=f"{place.replace('/', '_')}_description",
         condition=when(DESCRIPTION.name, "true"),
+        remappings=[
+            *transforms(context),
+            ("robot_description", f"{place}/robot_description"),
+            ("joint_states", joint_states or f"{place}/joint_states"),
+        ],
         parameters=[
             {
                 "robot_description": ParameterValue(description, value_type=str),

@@ -40,6 +40,10 @@ HEARTBEAT_SECONDS = 0.2
 """Wall time between heartbeats of a node that is not stepped: before the start, or while the
 clock waits for another node. DDS repairs a loss at its writer's next word; this is the word."""
 
+SAME_STOP_SECONDS = 1.0
+"""Wall time (s) after a signal to stop in which another one is the same: Ctrl-C and systemd signal
+every process, and `ros2 launch` without a terminal passes it on to each of them once more."""
+
 STOP_SECONDS = 10
 """Wall time (s) a process has to end after SIGINT or SIGTERM; then SIGALRM ends it."""
 
@@ -324,14 +328,15 @@ def destroy_actions(node: Node) -> None:
 class Stopper:
     """Turns SIGINT and SIGTERM into a flag, so that nothing is cut off in the middle.
 
-    A second signal interrupts at once. A process that is still there `STOP_SECONDS` after the
-    first one says on stderr where all its threads are and is ended by the kernel, wherever it
-    hangs: a handler in Python runs only when the main thread comes back from what it is in, so a
-    thread of its own starts the alarm.
+    A second signal, `SAME_STOP_SECONDS` after the first or later, interrupts at once. A process
+    that is still there `STOP_SECONDS` after the first one says on stderr where all its threads are
+    and is ended by the kernel, wherever it hangs: a handler in Python runs only when the main
+    thread comes back from what it is in, so a thread of its own starts the alarm.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._signalled = math.inf
         self._bytes, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         self._wakeup = wakeup
@@ -344,9 +349,11 @@ class Stopper:
         }
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self.signal is not None:
+        now = time.monotonic()
+        if now - self._signalled >= SAME_STOP_SECONDS:
             raise KeyboardInterrupt
-        self.signal = number
+        if self.signal is None:
+            self.signal, self._signalled = number, now
 
     def _watch(self) -> None:
         with open(self._bytes, "rb", buffering=0) as signals:
@@ -421,7 +428,10 @@ def run_alone(kind: type[CoreNode], args: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
         stopper.restore()
         if stopper.signal is not None:
-            signal.alarm(STOP_SECONDS)  # for the rest of the way out of the process
+            # For the rest of the way out of the process:
+            signal.alarm(STOP_SECONDS)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
     return 0
 
 

@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,19 @@ def test_run_can_be_interrupted_and_still_reports(graph: Graph, tmp_path: Path) 
     assert report["simulated_minutes"] * 60.0 > 5.0
     assert report["conflicts"] == 0
     assert report["stock_conserved"] is True
+
+
+def test_a_signal_that_comes_twice_is_one(graph: Graph) -> None:
+    # Ctrl-C signals every process, and `ros2 launch` without a terminal passes it on to each.
+    listener = graph.add(Listener())
+    process = graph.start("traffic_manager", building="demo")
+    assert graph.spin_until(lambda: "traffic_manager" in listener.beats, 60.0)
+    end = time.monotonic() + 0.5
+    while process.poll() is None and time.monotonic() < end:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.005)
+    assert process.wait(20) == 0
+    assert "Traceback" not in graph.log("traffic_manager").read_text()
 
 
 # -- one node at a time ---------------------------------------------------------------------------
