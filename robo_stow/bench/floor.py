@@ -91,7 +91,9 @@ class _Trips:
             self._lane[[station.cell, *station.queue]] = True
         self._room = np.array([len(station.queue) + 1 for station in building.stations])
         self._wanted = np.zeros(building.pods, np.bool_)
-        self._taken = np.zeros(building.grid.cells, np.bool_)  # a pod is there, or will be
+        # A pod is there or will be, or the unit that lifted it there has not left yet.
+        self._taken = np.zeros(building.grid.cells, np.bool_)
+        self._home = np.full(n, -1, np.int32)  # of the last: where each unit lifted its pod
         self._taken[self.pod_at] = True
         seconds = step_seconds(building)
         self._lift = max(1, math.ceil(building.drive.lift_time / seconds))
@@ -123,6 +125,9 @@ class _Trips:
 
     def step(self, now: int) -> None:
         """Go on with the trips of units that have arrived or are done with something."""
+        left = (self.stage != _READY) & (self._home >= 0) & (self.cell != self._home)
+        self._taken[self._home[left]] = False
+        self._home[left] = -1
         there, over, before = self.cell == self.goal, self._until <= now, self.stage.copy()
         for stage, ready, act in (
             (_LOWER, over, self._lowered),
@@ -170,7 +175,7 @@ class _Trips:
 
     def _lifted(self, unit: int) -> None:
         self.needed += self._lift
-        self._taken[self.pod_at[self.pod[unit]]] = False
+        self._home[unit] = self.pod_at[self.pod[unit]]
         self.pod_at[self.pod[unit]] = -1
         self.stage[unit] = _READY  # its goal stays the pod's cell
 
