@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robo_stow.bench import floor
+from robo_stow.bench.capacity import floor_capacity, period
 from robo_stow.cli.main import main
 from robo_stow.floor.building import CellKind
 from robo_stow.floor.load import load_building
@@ -27,7 +28,8 @@ def test_figures_are_sound_and_equal_runs_are_equal(monkeypatch: pytest.MonkeyPa
     run = runs[0]
     assert run["conflicts"] == run["rejected_steps"] == 0
     assert run["pods_delivered"] > 0 and 0.5 < run["share_of_bound"] <= 1.0
-    assert run["pods_per_hour_and_unit"] <= run["bound_pods_per_hour_and_unit"]
+    assert run["pods_per_hour_and_unit"] <= run["bound_capacity"]
+    assert run["bound_capacity"] <= run["bound_pods_per_hour_and_unit"]
 
 
 def test_times_alone_keep_loaded_units_out_of_storage() -> None:
@@ -42,6 +44,38 @@ def test_times_alone_keep_loaded_units_out_of_storage() -> None:
         start % grid.width - end % grid.width
     )
     assert (empty >= apart).all() and (loaded >= empty).all() and (loaded > empty).any()
+
+
+def test_no_more_than_stations_pass_and_ways_carry() -> None:
+    building = load_building("demo")
+    # In at the bottom of the lane, one step there, a quarter turn, and out.
+    assert {period(building, station, 1) for station in building.stations} == {3}
+    capacity = floor_capacity(building, 1)
+    assert capacity.stations == pytest.approx(len(building.stations) / 3)
+    # All stations stand in the north and in the south: where the halls' lanes and the aisles lead
+    # there, every pod comes and goes.
+    grid = building.grid
+    roads = (grid.kind != CellKind.WALL) & (grid.kind != CellKind.STORAGE)
+    assert 0 < capacity.ways <= roads.reshape(grid.height, grid.width).sum(axis=1).max()
+
+
+def test_a_cell_is_taken_until_the_unit_that_lifted_the_pod_has_left_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A unit sent to a cell with a lifted pod would stand before the only way out of it."""
+    given: list[tuple[int, list[int]]] = []
+    store = floor._Trips._store
+
+    def watched(trips: floor._Trips, unit: int) -> None:
+        lifted = trips.cell[trips.loaded & (trips.cell == trips._home)]
+        store(trips, unit)
+        given.append((int(trips.goal[unit]), lifted.tolist()))
+
+    monkeypatch.setattr(floor._Trips, "_store", watched)
+    monkeypatch.setattr(floor, "WARM_UP", 150)
+    floor.run_floor(load_building("demo"), steps=150, budget_ms=5.0, seed=2, iterations=50)
+    assert any(lifted for _, lifted in given)
+    assert all(goal not in lifted for goal, lifted in given)
 
 
 def test_command(

@@ -7,7 +7,8 @@ lanes are what limits. Units are moved as planned, one action a step; how long a
 `step_seconds`. The real plant is in `robo-stow simulate`.
 
 The bound is the same trips by every unit alone on the floor: exact shortest times with turns,
-loaded units round the storage, no waiting for room in a lane.
+loaded units round the storage, no waiting for room in a lane. Beside it stands what the floor can
+carry at all (`capacity.py`); the smaller of both is `bound_capacity`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_stow.bench.capacity import floor_capacity, period
 from robo_stow.floor.building import YAW, Building, CellKind
 from robo_stow.floor.start import pod_cells, unit_cells
 from robo_stow.messages import FleetState, Load
@@ -90,6 +92,7 @@ class _Trips:
         for station in building.stations:
             self._lane[[station.cell, *station.queue]] = True
         self._room = np.array([len(station.queue) + 1 for station in building.stations])
+        self._period = np.array([period(building, s, HANDOVER) for s in building.stations])
         self._wanted = np.zeros(building.pods, np.bool_)
         # A pod is there or will be, or the unit that lifted it there has not left yet.
         self._taken = np.zeros(building.grid.cells, np.bool_)
@@ -182,7 +185,11 @@ class _Trips:
     def _depart(self, unit: int) -> bool:
         under_way = (self.stage == _DELIVER) | (self.stage == _SHOW)
         used = np.bincount(self._at[under_way], minlength=len(self._stations))
-        free = np.flatnonzero(used < self._room)
+        # Until the unit can be there the station passes some of those that it has.
+        width = self._building.grid.width
+        (row, col), (rows, cols) = divmod(self.cell[unit], width), divmod(self._stations, width)
+        passed = (abs(rows - row) + abs(cols - col)) // self._period
+        free = np.flatnonzero(used < self._room + passed)
         if not len(free):
             return False
         self._at[unit] = self._rng.choice(free)
@@ -304,7 +311,11 @@ def run_floor(
     delivered = trips.delivered - before[0]
     # Of what ended in the time measured: a unit's stages follow one another without gaps.
     share = (trips.needed - before[1]) / max(trips.taken - before[2], 1)
-    rate = delivered / building.units / (steps * seconds / 3600.0)
+    per_hour_and_unit = 3600.0 / (seconds * building.units)
+    rate = delivered / steps * per_hour_and_unit
+    capacity = floor_capacity(building, HANDOVER)
+    alone_all = rate / share if rate else math.inf
+    reachable = min(alone_all, capacity.pods * per_hour_and_unit)
     measured = spent[WARM_UP:]
     stats = planner.stats()
     return {
@@ -317,8 +328,15 @@ def run_floor(
         "step_seconds": round(seconds, 4),
         "pods_delivered": delivered,
         "pods_per_hour_and_unit": round(rate, 3),
-        "bound_pods_per_hour_and_unit": round(rate / share, 3) if share else None,
+        "bound_pods_per_hour_and_unit": round(alone_all, 3) if rate else None,
         "share_of_bound": round(share, 4),
+        "bound_capacity": round(reachable, 3),
+        "share_of_bound_capacity": round(rate / reachable, 4),
+        "pods_per_step": {
+            "delivered": round(delivered / steps, 3),
+            "stations_pass": round(capacity.stations, 3),
+            "ways_carry": round(capacity.ways, 3),
+        },
         "waiting_share": {
             name: round(int(count) / (building.units * steps), 4)
             for name, count in zip(("room_in_lane", "in_lane", "elsewhere"), waits, strict=True)
