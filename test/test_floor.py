@@ -508,7 +508,7 @@ def test_warnings_name_what_is_unwise() -> None:
     assert "charger" in warned("units", 120)
     assert "pods.count" in warned("pods.count", 279)
     assert "pods_per_station" in warned("fulfilment.pods_per_station", 20)
-    assert "does not exist" in warned("orders.file", "orders/none.csv")
+    assert "is not a file" in warned("orders.file", "orders/none.csv")
 
 
 def test_roads_where_units_can_shut_one_another_in_are_named(

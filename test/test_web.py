@@ -13,12 +13,14 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 
 from robo_stow.errors import InputError
 from robo_stow.floor.load import load_building
 from robo_stow.simulate import Loop
 from robo_stow.warehouse import Warehouse, build_warehouse
+from robo_stow.web import picture
 from robo_stow.web.server import HOST, ControlRoom
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -158,6 +160,29 @@ def test_the_monitor_node_serves_it() -> None:
         assert node.wait(timeout=30) == 0
     finally:
         node.kill()
+
+
+def test_the_page_has_everything_where_it_is(site: tuple[Warehouse, Loop]) -> None:
+    monitor = site[0].monitor
+    grid = monitor.building.grid
+    floor = picture.floor(monitor.building)
+    width, height = floor["width"], floor["height"]
+
+    def there(cells: list[int]) -> list[int]:
+        """Cells of the grid at the points where the page draws its cells."""
+        row, column = np.divmod(np.array(cells), width)
+        at = grid.cell_at((column + 0.5) * floor["pitch"], (row + 0.5) * floor["pitch"])
+        return [int(cell) for cell in at]
+
+    drawn = there(list(range(width * height)))
+    assert [int(kind) for kind in floor["kind"]] == grid.kind[drawn].tolist()
+    for key, sites in (
+        ("stations", monitor.building.stations),
+        ("lifters", monitor.building.lifters),
+    ):
+        assert there([s["cell"] for s in floor[key]]) == [s.cell for s in sites]
+    standing = monitor.pods[monitor.pods >= 0].tolist()
+    assert there(picture.moment(monitor)["pods"]) == standing
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")

@@ -804,7 +804,7 @@ def warnings(building: Building) -> list[str]:
             )
             break
     if not Path(building.orders.file).is_file():
-        out.append(f"orders.file: {building.orders.file} does not exist")
+        out.append(f"orders.file: {building.orders.file} is not a file")
     return out
 
 

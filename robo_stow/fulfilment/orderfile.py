@@ -139,7 +139,8 @@ def _rows(file: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
                 where = "" if region is None else row[region]
                 yield reader.line_num, (*[row[place] for place in places], where)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(file, "file", str(file), f"cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(file, "file", str(file), f"cannot be read: {reason}") from error
     except UnicodeDecodeError as error:
         raise InputError(file, "file", str(file), f"not UTF-8 text: {error.reason}") from error
     except csv.Error as error:

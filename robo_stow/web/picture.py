@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_stow.floor.building import Building
+from robo_stow.floor.building import Building, Grid
 from robo_stow.monitor import MonitorCore
 
 ALARMS_SHOWN = 50
@@ -18,20 +18,26 @@ def floor(building: Building) -> dict[str, Any]:
 
     Returns:
         ``kind`` (one digit a cell, row by row from the south-west corner), sizes in m, and the
-        cells of stations and lifters.
+        cells of stations and lifters, numbered in that order.
     """
     grid = building.grid
+    rows = grid.kind.reshape(grid.height, grid.width)[::-1]
     return {
         "name": building.name,
         "width": grid.width,
         "height": grid.height,
         "pitch": grid.pitch,
-        "kind": "".join(map(str, grid.kind.tolist())),
+        "kind": "".join(map(str, rows.ravel().tolist())),
         "footprint": building.drive.footprint,
         "pod_size": building.pod.size,
         "names": [building.unit_name(unit) for unit in range(building.units)],
-        "stations": [{"id": s.id, "kind": s.kind, "cell": int(s.cell)} for s in building.stations],
-        "lifters": [{"id": site.id, "cell": int(site.cell)} for site in building.lifters],
+        "stations": [
+            {"id": site.id, "kind": site.kind, "cell": int(_from_south(grid, site.cell))}
+            for site in building.stations
+        ],
+        "lifters": [
+            {"id": site.id, "cell": int(_from_south(grid, site.cell))} for site in building.lifters
+        ],
     }
 
 
@@ -39,8 +45,9 @@ def moment(monitor: MonitorCore) -> dict[str, Any]:
     """Where everything is now: a list of numbers for each kind of thing, in units' order.
 
     Returns:
-        ``x``, ``y`` in cm, ``yaw`` in degrees, ``battery`` in %, ``pods`` as the cells of the
-        pods that stand on the floor, ``figures`` as in ``report.json``, the latest ``alarms``.
+        ``x``, ``y`` in cm, ``yaw`` in degrees, ``battery`` in %, ``pods`` as the cells (see
+        `floor`) of the pods that stand on the floor, ``figures`` as in ``report.json``, the latest
+        ``alarms``.
     """
     units = monitor.units
     seen = units.cell >= 0
@@ -54,13 +61,20 @@ def moment(monitor: MonitorCore) -> dict[str, Any]:
         "load_id": units.load_id[seen].tolist(),
         "status": units.status[seen].tolist(),
         "battery": _whole(100.0 * units.battery[seen]),
-        "pods": monitor.pods[monitor.pods >= 0].tolist(),
+        "pods": _from_south(monitor.building.grid, monitor.pods[monitor.pods >= 0]).tolist(),
         "figures": monitor.figures(),
         "alarms": [
             {"stamp": round(a.stamp, 1), "kind": a.kind, "source": a.source, "text": a.text}
             for a in monitor.alarms[-ALARMS_SHOWN:]
         ],
     }
+
+
+def _from_south(grid: Grid, cell: Any) -> Any:
+    """Cells, numbered row by row from the south-west corner, as the page's y goes; not the grid's
+    north-west."""
+    row, column = np.divmod(cell, grid.width)
+    return (grid.height - 1 - row) * grid.width + column
 
 
 def _whole(values: np.ndarray[Any, np.dtype[Any]]) -> list[int]:
