@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import secrets
 from collections.abc import Sequence
 from functools import partial
@@ -22,9 +23,11 @@ from robo_stow.messages import (
     ErrandReports,
     FleetState,
     KeepOuts,
+    Message,
     PodPlaces,
     Release,
 )
+from robo_stow.traffic.kept import UnitFile
 from robo_stow.traffic.manager import TrafficManager
 from robo_stow.traffic.zones import ZoneFile
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 MARKS = 4096
 """Two traffic managers started at one moment have the same mark once in so many times."""
+KEEP_PERIOD = 1.0
+"""s after which the units' cells are written also when no release asks for it."""
 TOGETHER = 0.5
 """s by which states that travel in one record may differ in age."""
 
@@ -64,6 +69,7 @@ class TrafficManagerNode(CoreNode):
         unit_nodes (int): units 0 to n - 1 are nodes of their own and report on /<unit>/state;
             -1: all units.
         zone_file (str): where closed zones are kept over a restart; empty: nowhere.
+        unit_file (str): where the units' cells are kept over a restart; empty: nowhere.
     """
 
     KIND = "traffic_manager"
@@ -79,13 +85,27 @@ class TrafficManagerNode(CoreNode):
         if self._file is not None:
             closed = self._file.read()
             self._file.write(closed)  # one that cannot be written shows now, not in an emergency
+        name = parameters.declare(
+            self, self.KIND, "unit_file", "where the units' cells are kept over a restart"
+        )
+        self._unit_file = UnitFile(name, self.building) if name else None
+        last_cells = {}
+        if self._unit_file is not None:
+            last_cells = self._unit_file.read()
+            self._unit_file.write(last_cells)
+        self._kept_at = -math.inf
+        self._kept = True  # what was written last has come to the disk
         self._core = TrafficManager(
-            self.building, self.seed, closed=closed, mark=secrets.randbelow(MARKS)
+            self.building,
+            self.seed,
+            closed=closed,
+            mark=secrets.randbelow(MARKS),
+            last_cells=last_cells,
         )
         return (self._core,)
 
     def take(self, warehouse: Warehouse) -> Sequence[Core]:
-        self._file = None
+        self._file = self._unit_file = None
         self._core = warehouse.traffic
         return (self._core,)
 
@@ -139,6 +159,27 @@ class TrafficManagerNode(CoreNode):
                 self.outlets[FleetState](record)
             self._heard.clear()
         super().step(now)
+
+    def send(self, said: Sequence[Message]) -> None:
+        super().send([*self._keep_units(said), *said])
+
+    def _keep_units(self, said: Sequence[Message]) -> list[Message]:
+        """Put on disk where units may come to, before they are told; an alarm if that fails."""
+        file, now = self._unit_file, self.now()
+        if file is None or (file.covers(said) and 0.0 <= now - self._kept_at < KEEP_PERIOD):
+            return []
+        self._kept_at = now
+        places = self._core.whereabouts()
+        if places is None:
+            return []
+        kept, self._kept = self._kept, True
+        try:
+            file.write(places)
+        except InputError as error:  # to stand still for it would be no safer now
+            self._kept = False
+            text = f"the units' cells would be lost at a restart: {error}"
+            return [Alarm(now, "traffic", "unit_file", text)] if kept else []
+        return []
 
 
 def together(states: Sequence[FleetState]) -> list[FleetState]:

@@ -24,6 +24,7 @@ from robo_stow.inventory.audit import audit
 from robo_stow.inventory.held import OrderRecords
 from robo_stow.inventory.ledger import Ledger
 from robo_stow.resources import share_dir
+from robo_stow.traffic.kept import UnitFile
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("robo_stow_interfaces", reason="needs the built workspace")
@@ -102,9 +103,9 @@ def test_a_site_in_several_processes_survives_the_loss_of_three(
     graph: Graph, tmp_path: Path
 ) -> None:
     database = f"sqlite:///{tmp_path / 'ledger.db'}"
-    zone_file = str(tmp_path / "zones.json")
+    files = {name: str(tmp_path / f"{name}.json") for name in ("zone_file", "unit_file")}
     (zone,) = BUILDING.zones
-    graph.start("traffic_manager", zone_file=zone_file)
+    graph.start("traffic_manager", **files)
     graph.start("inventory", database=database)
     graph.start("fulfilment", database=database)
     graph.start("fleet_simulator", speed=60.0, minutes=0.0, start_timeout=60.0)
@@ -135,7 +136,9 @@ def test_a_site_in_several_processes_survives_the_loss_of_three(
     assert any(order.tote for order in left.values())
     keep_outs.clear()
     graph.start("fulfilment", database=database)
-    graph.start("traffic_manager", zone_file=zone_file)
+    kept = UnitFile(files["unit_file"], BUILDING).read()
+    assert sorted(kept) == list(range(BUILDING.units)) and all(kept.values())
+    graph.start("traffic_manager", **files)
     graph.start("inventory", database=database)
     assert graph.spin_until(lambda: closed() == set(zone.cells), 60.0)
     order["event"] = records.ZoneEvent.RESET

@@ -34,6 +34,7 @@ from robo_stow.messages import (
     ZoneEvent,
 )
 from robo_stow.traffic.checker import Checker
+from robo_stow.traffic.kept import UnitFile
 from robo_stow.traffic.manager import SILENCE, TrafficManager
 from robo_stow.traffic.startup import GRACE
 from robo_stow.traffic.zones import ZoneFile, Zones
@@ -911,6 +912,55 @@ def test_closed_zones_are_kept_on_disk(tmp_path: Path) -> None:
     assert np.flatnonzero(again.closed).tolist() == [3, 4, 7]
     assert again.apply(zone(ZoneEvent.RESET, name="a")) != ""
     assert again.apply(zone(ZoneEvent.RESET, name="b")) == ""
+
+
+def test_a_unit_not_heard_of_after_a_restart_keeps_the_cells_that_are_on_disk(
+    tmp_path: Path,
+) -> None:
+    plant = Plant(make_building(4, 4, OPEN), 3, pace=0.3)
+    file = UnitFile(str(tmp_path / "units.json"), plant.building)
+    assert file.read() == {}
+    manager = plant.start()
+    operate(plant, manager, 100)
+    places = manager.whereabouts()
+    assert places is not None
+    file.write(places)
+    assert file.covers(plant.sent[-5:])
+    plant.units[0].mute = True  # and goes on to the end of its base
+    again = UnitFile(str(tmp_path / "units.json"), plant.building)
+    manager = TrafficManager(plant.building, 0, iterations=ATTEMPTS, last_cells=again.read())
+    assert manager.whereabouts() is None
+    for _ in range(round(GRACE / STEP) + 50):
+        plant.step(manager, [plant.pods()])
+    assert manager.running
+    assert any("where it was last stays closed" in alarm.text for alarm in plant.alarms)
+    here = plant.units[0].cell
+    places = manager.whereabouts()
+    assert places is not None and here in places[0]
+    number = plant.order(1, here)
+    for _ in range(300):
+        plant.step(manager)  # fails where units meet
+    assert (1, number) not in plant.results
+    plant.units[0].mute = False
+    plant.step(manager)
+    assert manager.command(plant.now, UnitReset(0)).ok
+    for _ in range(300):
+        plant.step(manager)
+    # Taken in where it is, and its cells open.
+    places = manager.whereabouts()
+    assert places is not None and places[0] == (plant.units[0].cell,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"unit_0001": [3]}', '{"unit_0000": 3}', '{"unit_0000": [9999]}', '{"a": [1]}'],
+)
+def test_a_broken_unit_file_is_an_input_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "units.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        UnitFile(str(path), make_building(1, 0)).read()
+    assert "units.json" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def _library() -> ctypes.CDLL:
     core.rs_execution_release.restype = c_int32
     core.rs_execution_collect.argtypes = (c_void_p, c_double, c_double, *(c_void_p,) * 7)
     core.rs_execution_collect.restype = c_int32
-    core.rs_execution_claims.argtypes = (c_void_p, c_int32, c_void_p)
+    core.rs_execution_claims.argtypes = (c_void_p, c_int32, c_int32, c_void_p)
     core.rs_execution_claims.restype = c_int32
     return core
 
@@ -302,9 +302,13 @@ class ExecutionGraph:
             cell=self._cell[:n].copy(),
         )
 
-    def claims(self, unit: int) -> I32:
-        """Cells the unit is in or has been released into, oldest first; I32[n]."""
-        count = self._c.rs_execution_claims(self._e, unit, self._claims.ctypes.data)
+    def claims(self, unit: int, *, planned: bool = False) -> I32:
+        """Cells the unit is in or has been released into, oldest first; I32[n].
+
+        Args:
+            planned: also those it is only planned into.
+        """
+        count = self._c.rs_execution_claims(self._e, unit, planned, self._claims.ctypes.data)
         cells: I32 = self._claims[:count].copy()
         return cells
 

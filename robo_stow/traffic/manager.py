@@ -15,7 +15,7 @@ How a fleet is taken over at the start, also after a crash in the middle of oper
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
@@ -126,6 +126,8 @@ class TrafficManager:
         iterations: improvement attempts of the planner in each tick; None: by ``traffic.budget``.
         closed: zones that were closed when the last manager ended.
         mark: a number of this process, 0 or more; see `StartUp`.
+        last_cells: cells of each unit as the last manager knew them (`whereabouts`); they stay
+            closed for a unit that is not heard of.
 
     Attributes:
         planner_ms: wall time (ms) of every planner step, oldest first; empty without a clock.
@@ -142,6 +144,7 @@ class TrafficManager:
         iterations: int | None = None,
         closed: KeepOuts | None = None,
         mark: int = 0,
+        last_cells: Mapping[int, tuple[int, ...]] | None = None,
     ) -> None:
         self.planner_ms: list[float] = []
         self._building = building
@@ -192,9 +195,8 @@ class TrafficManager:
         # Units that others have to drive round.
         self._fenced = np.zeros(n, np.bool_)
         self._fence_cells: dict[int, tuple[int, ...]] = {}  # closed besides the claimed ones
-        self._last_cells: dict[
-            int, tuple[int, ...]
-        ] = {}  # of units, should they not be heard of again
+        # Of units, should they not be heard of again.
+        self._last_cells: dict[int, tuple[int, ...]] = dict(last_cells or {})
         self._empty: set[int] = set()  # fenced with a pod, and say now that they have none
         self._asked: set[int] = set()  # of them, those whose reset was refused for it
         self._halted = np.zeros(n, np.bool_)  # stopped, dead or silent; or fenced
@@ -352,6 +354,22 @@ class TrafficManager:
     def keep_outs(self, now: float) -> KeepOuts:
         """All closed zones."""
         return self._zones.told(now)
+
+    def whereabouts(self) -> dict[int, tuple[int, ...]] | None:
+        """Cells where each unit may be, now and by all that is planned.
+
+        None while a fleet is taken over: what was known before goes on to hold.
+        """
+        if not self._running:
+            return None
+        graph = self._graph
+        return {
+            unit: (
+                *graph.claims(unit, planned=True).tolist(),
+                *self._fence_cells.get(unit, ()),
+            )
+            for unit in range(graph.units)
+        }
 
     def _reset_unit(self, now: float, unit: int) -> str:
         if not 0 <= unit < len(self._fenced):
@@ -557,8 +575,9 @@ class TrafficManager:
     def _fence(self, now: float, unit: int, reason: str, cells: Iterable[int]) -> None:
         self._fenced[unit] = self._halted[unit] = True
         self._fence_cells[unit] = tuple(cells)
-        if not self._startup.heard[unit]:
-            self._fence_cells[unit] += self._last_cells.get(unit, ())
+        if not self._startup.heard[unit] and self._last_cells.get(unit):
+            self._fence_cells[unit] += self._last_cells[unit]
+            reason += "; where it was last stays closed"
         self._graph.fence(unit)
         self._alarm(now, "fenced", f"{self._name(unit)} {reason}; fenced until it is reset")
         if self._running:

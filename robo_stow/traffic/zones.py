@@ -8,10 +8,8 @@ protects a person in the last metre is the units' own sensors.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from robo_stow.errors import InputError
 from robo_stow.floor.building import Building, CellKind
 from robo_stow.messages import I32, KeepOuts, ZoneCommand, ZoneEvent
+from robo_stow.traffic.kept import read_cells, read_json, write_durably
 
 Bools = NDArray[np.bool_]
 
@@ -121,21 +120,15 @@ class ZoneFile:
         Raises:
             InputError: the file cannot be read, or is not of this building.
         """
-        zones: dict[str, Any] = {}
-        if self._path.exists():
-            try:
-                zones = json.loads(self._path.read_text(encoding="utf-8"))
-                for name, zone in zones.items():
-                    zone["occupied"] = bool(zone["occupied"])
-                    cells = np.array(zone["cells"], np.int32)
-                    if cells.ndim != 1 or ((cells < 0) | (cells >= self._cells)).any():
-                        raise InputError(self._path, f"{name}.cells", zone["cells"], "no such cell")
-            except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-                raise InputError(self._path, "file", self._path.name, f"{error}") from None
+        zones = read_json(self._path)
+        for name, zone in zones.items():
+            if not isinstance(zone, dict) or not {"cells", "occupied"} <= set(zone):
+                raise InputError(self._path, name, zone, "must have cells and occupied")
+            read_cells(self._path, f"{name}.cells", zone["cells"], self._cells)
         return KeepOuts(
             stamp=0.0,
             zone=tuple(zones),
-            occupied=np.array([zone["occupied"] for zone in zones.values()], np.uint8),
+            occupied=np.array([bool(zone["occupied"]) for zone in zones.values()], np.uint8),
             count=np.array([len(zone["cells"]) for zone in zones.values()], np.int32),
             cell=np.array([c for zone in zones.values() for c in zone["cells"]], np.int32),
         )
@@ -155,18 +148,5 @@ class ZoneFile:
         )
         if text == self._written:
             return
-        new = self._path.with_suffix(".new")
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # else the old file may be back after a power cut
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise InputError(self._path, "file", self._path.name, f"{error}") from None
+        write_durably(self._path, text)
         self._written = text

@@ -448,10 +448,11 @@ uint32_t rs_execution_epoch(const rs_execution *e)
     return e->epoch;
 }
 
-int32_t rs_execution_claims(const rs_execution *e, int32_t unit, int32_t *cell)
+int32_t rs_execution_claims(const rs_execution *e, int32_t unit, int32_t planned, int32_t *cell)
 {
+    uint32_t end = planned ? e->visit_end[unit] : e->visit_base[unit];
     int32_t k = 0;
-    for (uint32_t n = e->visit_first[unit]; n != e->visit_base[unit]; n++)
+    for (uint32_t n = e->visit_first[unit]; n != end; n++)
         cell[k++] = e->visit_cell[node_of(e, unit, n)];
     return k;
 }

@@ -111,7 +111,8 @@ int32_t rs_execution_collect(rs_execution *e, double now, double again, int32_t 
                              uint32_t *first, int32_t *origin, int32_t *count, uint8_t *action,
                              int32_t *cell, int32_t *actions);
 
-/* Writes the unit's claimed cells, oldest first, to cell[capacity]; returns how many. */
-int32_t rs_execution_claims(const rs_execution *e, int32_t unit, int32_t *cell);
+/* Writes the unit's claimed cells, with `planned` also those it is planned into, oldest first, to
+ * cell[capacity]; returns how many. */
+int32_t rs_execution_claims(const rs_execution *e, int32_t unit, int32_t planned, int32_t *cell);
 
 #endif

@@ -60,9 +60,9 @@ static void follower_waits_until_the_cell_is_reported_left(void)
                 1);
     CHECK_EQUAL(report(e, 1.0, 1, 0, 1, 1, 0), RS_REPORT_OK);
     CHECK_EQUAL(rs_execution_release(e), 0);
-    CHECK_EQUAL(rs_execution_claims(e, 1, out), 2);
+    CHECK_EQUAL(rs_execution_claims(e, 1, 0, out), 2);
     CHECK_EQUAL(report(e, 2.0, 1, 1, 1, 2, 0), RS_REPORT_OK);
-    CHECK_EQUAL(rs_execution_claims(e, 1, out), 1);
+    CHECK_EQUAL(rs_execution_claims(e, 1, 0, out), 1);
     CHECK_EQUAL(rs_execution_release(e), 1);
     CHECK_EQUAL(v.base[0], 1);
     free(e);
@@ -147,7 +147,7 @@ static void random_operation_stays_safe_and_ends(void)
         int32_t owner[W * H];
         memset(owner, -1, sizeof owner);
         for (int u = 0; u < UNITS; u++) {
-            int32_t n = rs_execution_claims(e, u, claimed);
+            int32_t n = rs_execution_claims(e, u, 0, claimed);
             CHECK(n >= 1 && n <= AHEAD + 1);
             CHECK_EQUAL(claimed[0], v.cell[u]);
             for (int i = 0; i < n; i++) {
@@ -162,7 +162,7 @@ static void random_operation_stays_safe_and_ends(void)
             /* The cell and heading after the next action are on the path in any case. */
             uint32_t done = v.done[u];
             CHECK_EQUAL(report(e, now, u, done, v.base[u], v.cell[u], v.heading[u]), RS_REPORT_OK);
-            int32_t k = rs_execution_claims(e, u, claimed), verdict = -1;
+            int32_t k = rs_execution_claims(e, u, 0, claimed), verdict = -1;
             for (int i = 0; i < 2 && i < k && verdict != RS_REPORT_OK; i++)
                 for (int h = 0; h < 4 && verdict != RS_REPORT_OK; h++)
                     verdict = report(e, now + 0.01, u, done + 1, v.base[u], claimed[i], (uint8_t)h);
