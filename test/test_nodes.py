@@ -297,14 +297,15 @@ def test_a_zone_is_closed_also_when_it_cannot_be_kept(graph: Graph, tmp_path: Pa
     path = tmp_path / "zones.json"
     graph.host(TrafficManagerNode, use_sim_time=False, zone_file=str(path))
     listener = graph.add(Listener(records.KeepOuts))
-    path.with_suffix(".new").mkdir()  # nothing can be written there
+    beside = tmp_path / "zones.json.new"
+    beside.mkdir()  # nothing can be written there
     order = {"zone": zone.name, "event": records.ZoneEvent.ENTERED}
     answer = call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order)
     assert not answer.ok
     assert "lost at a restart" in answer.reason
     keep_outs = listener.heard[records.KeepOuts]
     assert graph.spin_until(lambda: bool(keep_outs) and keep_outs[-1].zone == (zone.name,), 10.0)
-    path.with_suffix(".new").rmdir()
+    beside.rmdir()
     assert call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order).ok
     assert zone.name in path.read_text()
 
