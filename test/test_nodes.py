@@ -145,14 +145,20 @@ def test_a_site_in_several_processes_survives_the_loss_of_three(
     refused = call(graph, listener, srv.Zone, topics.COMMANDS[records.ZoneCommand], order)
     assert not refused.ok
     assert "somebody is in" in refused.reason
-    for command, code in (
-        (("zone", "leave", zone.name), 0),
-        (("zone", "reset", zone.name), 0),
-        (("unit", "reset", "unit_0000"), 1),  # it is not fenced
+    for command, code, answer in (
+        (("zone", "leave", zone.name), 0, f"zone {zone.name} is left by all"),
+        (("zone", "reset", zone.name), 0, f"zone {zone.name} is open"),
+        (("unit", "reset", "unit_0000"), 1, "refused: "),  # it is not fenced
     ):
-        person = subprocess.Popen([sys.executable, "-m", "robo_stow.cli.main", *command])
+        person = subprocess.Popen(
+            [sys.executable, "-m", "robo_stow.cli.main", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert graph.spin_until(lambda p=person: p.poll() is not None, 30.0)
         assert person.returncode == code
+        assert answer in person.communicate()[0]
     assert graph.spin_until(lambda: bool(keep_outs) and closed() == set(), 10.0)
     begun = {name for name, order in left.items() if order.tote}
     shipped = listener.heard[records.OrderShipped]

@@ -12,6 +12,11 @@ from robo_stow.errors import InputError, no_ros
 from robo_stow.messages import UnitReset, ZoneCommand, ZoneEvent
 
 _EVENTS = {"enter": ZoneEvent.ENTERED, "leave": ZoneEvent.LEFT, "reset": ZoneEvent.RESET}
+_DONE = {
+    "enter": "closed; what is in it stands",
+    "leave": "left by all, and closed until it is reset",
+    "reset": "open",
+}
 _MOST = 2**31 - 1
 
 
@@ -56,22 +61,26 @@ def _zone(args: argparse.Namespace) -> int:
     event = _EVENTS[args.event]
     if args.cells and event is not ZoneEvent.ENTERED:
         raise InputError("command line", "--cells", args.cells, "only with enter")
-    return _command(ZoneCommand(args.name, event, np.array(args.cells, np.int32)))
+    order = ZoneCommand(args.name, event, np.array(args.cells, np.int32))
+    return _command(order, f"zone {args.name} is {_DONE[args.event]}")
 
 
 def _unit(args: argparse.Namespace) -> int:
     number = re.fullmatch(r"(?:unit_)?(\d{1,9})", args.name)
     if number is None:
         raise InputError("command line", "name", args.name, "must be such as unit_0007, or 7")
-    return _command(UnitReset(int(number[1])))
+    unit = int(number[1])
+    return _command(UnitReset(unit), f"unit {unit} is taken in once the fleet has come to rest")
 
 
-def _command(order: ZoneCommand | UnitReset) -> int:
+def _command(order: ZoneCommand | UnitReset, done: str) -> int:
     try:
         from robo_stow_nodes.operator import command
     except ImportError as error:
         raise no_ros(error) from None
     answer = command(order)
-    if not answer.ok:
+    if answer.ok:
+        print(done)
+    else:
         print(f"refused: {answer.reason}", file=sys.stderr)
     return 0 if answer.ok else 1
