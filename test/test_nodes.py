@@ -162,7 +162,10 @@ def test_a_site_in_several_processes_survives_the_loss_of_three(
     assert graph.spin_until(lambda: bool(keep_outs) and closed() == set(), 10.0)
     begun = {name for name, order in left.items() if order.tote}
     shipped = listener.heard[records.OrderShipped]
-    assert graph.spin_until(lambda: begun <= {message.order for message in shipped}, 90.0)
+    since = monitor.core.now
+    done = graph.spin_until(lambda: begun <= {message.order for message in shipped}, 90.0)
+    late = begun - {message.order for message in shipped}
+    assert done, (late, since, monitor.core.now, monitor.core.figures(), monitor.core.alarms)
 
     figures = monitor.core.figures()
     assert figures["conflicts"] == 0, monitor.core.alarms[:5]
