@@ -9,6 +9,7 @@ releases and gives errands. Writes ``out/bench/traffic_node.json``:
     cpu: CPU seconds a second of the node, and of this process
     conflicts: found by the independent checker in the true states
 
+``--unit-file FILE`` has the node keep the units' cells on disk (its parameter ``unit_file``).
 ``--profile FILE`` runs the node under cProfile and prints where the time goes.
 """
 
@@ -171,6 +172,7 @@ def measure(args: argparse.Namespace, child: subprocess.Popen[bytes]) -> dict[st
         "units": building.units,
         "seconds": round(seconds, 1),
         "tick_s": building.traffic.tick,
+        "unit_file": bool(args.unit_file),
         "step_ms": spread(steps),
         "interval_ms": spread(np.diff(stamps)),
         "cpu": {"node": round(node, 3), "fleet": round(own, 3)},
@@ -189,12 +191,15 @@ def main() -> None:
     parser.add_argument("--building", default="dupont")
     parser.add_argument("--units", type=count, default=1000)
     parser.add_argument("--seconds", type=positive, default=60.0)
+    parser.add_argument("--unit-file", metavar="FILE", help="the node keeps the units' cells there")
     parser.add_argument("--profile", metavar="FILE", help="cProfile statistics of the node")
     args = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     profile = ["-m", "cProfile", "-o", args.profile] if args.profile else []
     parameters = {"building": args.building, "units": args.units, "use_sim_time": "false"}
+    if args.unit_file:
+        parameters["unit_file"] = str(Path(args.unit_file).absolute())
     options = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     child = subprocess.Popen(
