@@ -286,7 +286,8 @@ class Plant:
             inbox.append(self.pods(self.booked))
             self.booked = []
         out = manager.step(self.now, [*inbox, *extra])
-        for message in out:
+        # What is closed or open from this step on, first: releases of the step must heed it.
+        for message in sorted(out, key=lambda said: not isinstance(said, KeepOuts)):
             if isinstance(message, Release):
                 self.in_flight.append(message)
                 self.note(message)
