@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from plant import ATTEMPTS, HALL, OPEN, STEP, Plant, make_building, operate, zone
 
@@ -134,6 +134,10 @@ def inject(plant: Plant, site: Site, kind: str, which: int, back: float) -> None
         plant.step(site, [zone(event[kind], *cells, name=name)])  # type: ignore[arg-type]
 
 
+# A unit that is stopped with its LOWER before it is fenced by the next manager, then lowers.
+SET_DOWN_UNSEEN = [("stop", 1, 1.5, 29), ("stop", 0, 1.5, 1)]
+REPLACED = [("kill", 0, 1.5, 69), ("stop", 0, 1.5, 78)]
+
 FAULTS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -161,6 +165,8 @@ FAULTS = st.lists(
     pace=st.sampled_from([0.2, 0.5, 0.9]),
     faults=FAULTS,
 )
+@example(478, HALL, 0.2, [*SET_DOWN_UNSEEN, ("stop", 0, 1.5, 14), *REPLACED])
+@example(478, HALL, 0.2, [*SET_DOWN_UNSEEN, ("stop", 0, 1.5, 28), *REPLACED])
 def test_nobody_meets_whatever_happens_at_once_and_all_arrive_when_it_is_over(
     seed: int, floor: str, pace: float, faults: list[tuple[str, int, float, int]]
 ) -> None:

@@ -197,7 +197,9 @@ class TrafficManager:
         self._fence_cells: dict[int, tuple[int, ...]] = {}  # closed besides the claimed ones
         # Of units, should they not be heard of again.
         self._last_cells: dict[int, tuple[int, ...]] = dict(last_cells or {})
-        self._empty: set[int] = set()  # fenced with a pod, and say now that they have none
+        # Fenced with a pod, and say now that they have none: the cell where they may have set it
+        # down, or -1.
+        self._empty: dict[int, int] = {}
         self._asked: set[int] = set()  # of them, those whose reset was refused for it
         self._halted = np.zeros(n, np.bool_)  # stopped, dead or silent; or fenced
         self._blocked: U8 = np.zeros(cells, np.uint8)
@@ -546,7 +548,7 @@ class TrafficManager:
         if verdict is Verdict.UNIT:
             self._tell_strangers(now, state.unit[i : i + 1])
             return
-        cells = [cell] if self._routes.is_floor(cell) else []
+        cells = [cell] if self._routes.is_floor(cell) else []  # the one it says first
         # The unit's square may reach into the neighbours of its centre's cell.
         half = self._building.drive.footprint / 2
         x, y = float(state.x[i]), float(state.y[i])
@@ -561,7 +563,12 @@ class TrafficManager:
                 self._late.add(unit)
                 return
             if self._load[unit] == Load.POD and unit not in self._pods.lowering:
-                (self._empty.discard if state.load[i] == Load.POD else self._empty.add)(unit)
+                if state.load[i] == Load.POD:
+                    self._empty.pop(unit, None)
+                else:
+                    # One that still knows an epoch has not started anew: it did a last LOWER.
+                    lowers = bool(cells and state.epoch[i] and self._storage[cells[0]])
+                    self._empty.setdefault(unit, cells[0] if lowers else -1)
             if set(cells) - set(self._fence_cells[unit]):
                 self._fence_cells[unit] = tuple(dict.fromkeys((*self._fence_cells[unit], *cells)))
                 self._block()
@@ -873,11 +880,12 @@ class TrafficManager:
 
     def _tell_pod_gone(self, now: float, unit: int) -> None:
         if unit in self._empty:
-            text = (
-                f"pod {self._load_id[unit]} is no longer on {self._name(unit)}; nobody says where"
-            )
-            self._alarm(now, "pod", text)
-        self._empty.discard(unit)
+            pod, cell = int(self._load_id[unit]), self._empty.pop(unit)
+            where = "nobody says where"
+            if self._pods.left(pod, cell):
+                self._load[unit], self._load_id[unit] = Load.NONE, -1
+                where = f"it is taken to stand in cell {cell}, where the unit first told so"
+            self._alarm(now, "pod", f"pod {pod} is no longer on {self._name(unit)}; {where}")
         self._asked.discard(unit)
 
     def _planned(self, now: float) -> None:

@@ -36,13 +36,16 @@ class PodMap:
         self._last_place = np.full(pods, -1, np.int32)  # where it stood last
         self._suspect: dict[int, int] = {}  # unit -> cell where it may have set a pod down
         self._found: set[int] = set()  # cells where one was set down, not known which
+        self._begun = False
 
     # --- start ---------------------------------------------------------------------------------
 
     def learn(self, places: PodRegister) -> None:
-        """Take over places before the start."""
+        """Take over places before the start; once begun, of pods that are nowhere else."""
         fits = (places.pod >= 0) & (places.pod < len(self._place))
         fits &= (places.cell >= -1) & (places.cell < len(self.at))
+        if self._begun:
+            fits[fits] = self._place[places.pod[fits]] < 0
         self._place[places.pod[fits]] = places.cell[fits]
 
     def all_known(self, carried: I32) -> bool:
@@ -60,6 +63,7 @@ class PodMap:
             carried: I32[k] pods that units carry.
             suspect: unit -> cell of units that may have set a pod down there.
         """
+        self._begun = True
         self.at[:] = -1
         self.standing[:] = 0
         self._last_place = self._place.copy()
@@ -77,6 +81,16 @@ class PodMap:
         pod = self.lowering.pop(unit)
         if not carries and 0 <= pod < len(self._place):
             self._set_down(pod, cell)
+
+    def left(self, pod: int, cell: int) -> bool:
+        """A fenced unit may have set ``pod`` down in ``cell`` (-1: none); whether it can be there.
+
+        To take it to stand there keeps others from running into it.
+        """
+        fits = 0 <= pod < len(self._place) and cell >= 0 and not self.stands(cell)
+        if fits:
+            self._set_down(pod, cell)
+        return fits
 
     def clear_up(self, unit: int, goal: int, operation: int) -> None:
         """The unit's first errand tells whether it had set its pod down before the start."""
