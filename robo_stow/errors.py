@@ -28,7 +28,9 @@ class InputError(RoboStowError):
         shown = repr(value)
         if len(shown) > LONGEST:
             shown = f"{shown[:LONGEST]}..."
-        super().__init__(f"{self.source}: {field} = {shown}: {message}")
+        # A field's name may be the user's own: one with a line break must not break the line.
+        name = field if field.isprintable() else repr(field)
+        super().__init__(f"{self.source}: {name} = {shown}: {message}")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
         return type(self), (self.source, self.field, self.value, self.message)

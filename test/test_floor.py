@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from robo_stow import resources
@@ -413,6 +413,7 @@ PLACES = places(DEMO_DATA)
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.booleans(), VALUES), min_size=1, max_size=3))
+@example([(("stock",), False, {"\n": 0})])
 def test_mutated_fields_are_refused_or_load(
     mutations: list[tuple[tuple[Any, ...], bool, Any]],
 ) -> None:
